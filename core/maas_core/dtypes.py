@@ -1,7 +1,7 @@
 """Triton's tensor datatypes and their numpy and ONNX counterparts.
 
-Source: Triton's ``model_config.proto`` (``DataType``) and ONNX's ``TensorProto.DataType``. BF16 has no numpy dtype: it is
-carried as ``uint16`` bit patterns in this module's tables and as FP32 by the clients.
+Source: Triton's ``model_config.proto`` (``DataType``) and ONNX's ``TensorProto.DataType``. BF16 has no numpy dtype: it
+is carried as ``uint16`` bit patterns in this module's tables and as FP32 by the clients.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class MaasError(click.ClickException):
         mend: what to do about it, in one sentence.
     """
 
-    exit_code: int = ExitCode.NOT_HELD
+    exit_code = ExitCode.NOT_HELD
 
     def __init__(self, message: str, mend: str = "") -> None:
         super().__init__(f"{message}; {mend}" if mend else message)

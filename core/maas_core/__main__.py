@@ -1,0 +1,3 @@
+from maas_core.cli import main
+
+main()

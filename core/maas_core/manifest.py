@@ -1,0 +1,163 @@
+"""``manifest.json``: what a bundle is, where it comes from, and what verification saw.
+
+It travels with the bundle into the version folder, so that every served version can say what it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from maas_core.errors import NotHeld
+from maas_core.files import sha256_of, write_atomic
+
+MANIFEST_FILE = "manifest.json"
+SCHEMA_VERSION = 1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileEntry(_Record):
+    """One file of the bundle."""
+
+    sha256: str
+    size_bytes: int
+
+
+class WeightsEntry(_Record):
+    """Where the torch weights come from."""
+
+    source: str
+    sha256: str
+
+
+class ToleranceEntry(_Record):
+    """See :class:`maas_core.spec.Tolerance`."""
+
+    absolute: float
+    relative: float
+
+
+class ObjectiveEntry(_Record):
+    """See :class:`maas_core.spec.Objective`."""
+
+    p99_ms: float
+    error_rate: float
+
+
+class OutputResult(_Record):
+    """How far one output lay from what was wanted, on the worst of all samples of a rung."""
+
+    output: str
+    passed: bool
+    max_absolute: float
+    max_relative: float
+    detail: str = ""
+
+
+class RungResult(_Record):
+    """One rung of the ladder."""
+
+    rung: str
+    passed: bool
+    samples: int
+    outputs: tuple[OutputResult, ...]
+    agreement: float | None = None
+    """The share of samples on which the task's own answer (e.g. top-1) is the same."""
+    detail: str = ""
+
+
+class Verification(_Record):
+    """The stamp: what was verified, by its digest, and what was seen."""
+
+    passed: bool
+    digest: str
+    requires: dict[str, str]
+    """The digests of the steps, for an ensemble, as they were when it was verified."""
+    rungs: tuple[RungResult, ...]
+    verified_at: str
+    tool_version: str
+
+
+class Manifest(_Record):
+    """All that is known about one bundle.
+
+    Attributes:
+        digest: see :func:`payload_digest`.
+        requires: the models that an ensemble is made of.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    model: str
+    format: str
+    digest: str
+    files: dict[str, FileEntry]
+    requires: tuple[str, ...] = ()
+    weights: WeightsEntry | None = None
+    training: dict[str, float] = {}
+    seed: int
+    versions: dict[str, str]
+    opset: int | None = None
+    tolerances: dict[str, ToleranceEntry]
+    objective: ObjectiveEntry
+    verification: Verification | None = None
+    created_at: str
+    tool_version: str
+
+
+def file_entries(folder: Path) -> dict[str, FileEntry]:
+    """Every file under ``folder`` but the manifest itself, by its path within it."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
+    return {
+        path.relative_to(folder).as_posix(): FileEntry(sha256=sha256_of(path), size_bytes=path.stat().st_size)
+        for path in paths
+    }
+
+
+def payload_digest(files: Mapping[str, FileEntry]) -> str:
+    """One SHA-256 for all files of a bundle: over the sorted JSON object ``{path: sha256}``."""
+    listing = {path: entry.sha256 for path, entry in files.items()}
+    return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a bundle or a version folder.
+
+    Raises:
+        NotHeld: where it is missing or is not one.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotHeld(f"{folder} is not a bundle: {MANIFEST_FILE} is missing", "run `maas export MODEL`") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise NotHeld(f"{path} is not a manifest ({where}: {first['msg']})", "run `maas export MODEL` again") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes the manifest of a bundle, atomically."""
+    write_atomic(folder / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n")
+
+
+def changed_files(folder: Path, manifest: Manifest) -> list[str]:
+    """What differs between a folder and its manifest, a sentence each; empty where nothing does."""
+    found = file_entries(folder)
+    problems = [f"{path} is missing" for path in manifest.files if path not in found]
+    problems += [f"{path} is not in the manifest" for path in found if path not in manifest.files]
+    problems += [
+        f"{path} was changed after export"
+        for path in found
+        if path in manifest.files and found[path] != manifest.files[path]
+    ]
+    if not problems and payload_digest(found) != manifest.digest:
+        problems.append("the manifest's digest does not fit its own list of files")
+    return problems

@@ -1,0 +1,105 @@
+"""One spec per model: names, dtypes, dims, tolerances, labels and objectives, declared once.
+
+ONNX axes, ``config.pbtxt``, labels, golden samples and the client's checks derive from it. No torch here: the torch
+module stands next to its spec in ``maas_export.models``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Dim = int | str
+"""A fixed size, or the name of a dynamic axis."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output.
+
+    Attributes:
+        name: the name in the ONNX graph, in ``config.pbtxt`` and for callers.
+        datatype: Triton's name, e.g. ``FP32`` or ``BYTES``.
+        dims: sizes without the batch axis; a string names a dynamic axis.
+        description: what the numbers mean, with unit and range.
+        labels: names of the classes, for the output whose last axis counts classes.
+    """
+
+    name: str
+    datatype: str
+    dims: tuple[Dim, ...]
+    description: str
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far two runs may differ: ``|got - wanted| <= absolute + relative * |wanted|``, for every element."""
+
+    absolute: float
+    relative: float
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A service-level objective for one request at the model's usual load."""
+
+    p99_ms: float
+    error_rate: float = 0.001
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What stands in ``config.pbtxt`` beside inputs and outputs.
+
+    Attributes:
+        max_batch_size: 0 for a model without a batch axis.
+        instances: executions that may run at the same time.
+        intra_op_threads: threads that one execution may use (ONNX Runtime's ``intra_op_thread_count``).
+        queue_delay_us: how long the dynamic batcher may hold a request back to fill a batch; a lone request pays it.
+        parameters: further ``parameters`` of the config.
+    """
+
+    max_batch_size: int
+    instances: int = 1
+    intra_op_threads: int = 1
+    dynamic_batching: bool = True
+    queue_delay_us: int = 0
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of an ensemble: ``{tensor of the step: tensor of the ensemble}`` on both sides."""
+
+    model: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that is declared about one served model.
+
+    Attributes:
+        backend: ``onnxruntime``, ``python``, or ``ensemble`` (then ``steps`` says of what).
+        tolerances: by Triton datatype of the output; a datatype that is missing must answer exactly.
+        refuses_nonfinite: whether NaN or infinity in an input is the caller's mistake.
+    """
+
+    name: str
+    task: str
+    summary: str
+    backend: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    serving: Serving
+    tolerances: Mapping[str, Tolerance]
+    objective: Objective
+    steps: tuple[Step, ...] = ()
+    refuses_nonfinite: bool = False
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class names of the first output that has any."""
+        return next((output.labels for output in self.outputs if output.labels), ())

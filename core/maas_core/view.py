@@ -1,0 +1,111 @@
+"""Views: what one server serves of a model repository.
+
+A view is a folder of its own that Triton is pointed at. The files of a version are hard-linked, the version *folder* is
+the view's (a server may touch it to have the version loaded anew), and ``config.pbtxt`` is the version's own with the
+version line added. The repository is never written.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from maas_core.config import CONFIG_FILE, LABELS_FILE, dump_config, pin_version, read_config
+from maas_core.errors import WrongUse
+from maas_core.files import write_atomic
+from maas_core.repository import Published, models_in, versions_of
+
+
+def build_view(
+    repository: Path,
+    view: Path,
+    models: Sequence[str] | None = None,
+    versions: Mapping[str, int] | None = None,
+) -> dict[str, int]:
+    """Makes ``view`` show ``models`` (all by default) of ``repository``, each at one version.
+
+    Args:
+        repository: the model repository; it is only read.
+        view: the folder that becomes the view; what does not belong into it is removed.
+        models: the models to show.
+        versions: the version of each model that shall not be served at its newest.
+
+    Returns:
+        The version shown of each model. A model without a published version is left out unless it was named.
+
+    Raises:
+        WrongUse: where a named model or version is not published.
+    """
+    chosen = _choose(repository, models, versions or {})
+    view.mkdir(parents=True, exist_ok=True)
+    for stale in view.iterdir():
+        if stale.name not in chosen:
+            shutil.rmtree(stale)
+    for version in chosen.values():
+        _show(repository / version.model, version, view / version.model)
+    return {model: version.version for model, version in chosen.items()}
+
+
+def _choose(repository: Path, models: Sequence[str] | None, versions: Mapping[str, int]) -> dict[str, Published]:
+    present = models_in(repository)
+    unknown = sorted({*(models or ()), *versions} - set(present))
+    if unknown:
+        raise WrongUse(f"{', '.join(unknown)}: no such model in {repository}", f"it has {', '.join(present) or 'none'}")
+    chosen: dict[str, Published] = {}
+    for model in models if models is not None else present:
+        published = {entry.version: entry for entry in versions_of(repository / model)}
+        wanted = versions.get(model)
+        if wanted is not None and wanted not in published:
+            raise WrongUse(f"{model} has no version {wanted}", f"it has {', '.join(map(str, published)) or 'none'}")
+        if published:
+            chosen[model] = published[wanted if wanted is not None else max(published)]
+        elif models is not None:
+            raise WrongUse(f"{model} has no published version in {repository}", f"run `maas publish` for {model} first")
+    return chosen
+
+
+def _show(model_dir: Path, version: Published, shown: Path) -> None:
+    """Adds the version's folder, switches the config to it, drops the others: in this order none is ever missing."""
+    shown.mkdir(exist_ok=True)
+    _link_tree(version.path, shown / str(version.version))
+    own_config = version.path / CONFIG_FILE
+    source = version.path if own_config.is_file() else model_dir
+    labels = source / LABELS_FILE
+    if labels.is_file():
+        _write_if_changed(shown / LABELS_FILE, labels.read_text(encoding="utf-8"))
+    _write_if_changed(shown / CONFIG_FILE, dump_config(pin_version(read_config(source), version.version)))
+    keep = {CONFIG_FILE, str(version.version), *([LABELS_FILE] if labels.is_file() else [])}
+    for stale in shown.iterdir():
+        if stale.name in keep:
+            continue
+        if stale.is_dir():
+            shutil.rmtree(stale)
+        else:
+            stale.unlink()
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    """Any change in a model's root makes Triton load all its versions again, so an equal file is left alone."""
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_atomic(path, text)
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    if target.is_dir():
+        return
+    staging = target.parent / f".{target.name}.part"
+    shutil.rmtree(staging, ignore_errors=True)
+    shutil.copytree(source, staging, copy_function=_link)
+    staging.rename(target)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
+            raise
+        Path(target).symlink_to(Path(source).absolute())
