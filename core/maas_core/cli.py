@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from maas_core.errors import ExitCode
+from maas_core.errors import ExitCode, WrongUse
 
 GROUP = "maas.commands"
 _EXTRA_OF_PACKAGE = {
@@ -36,6 +36,8 @@ class _Commands(click.Group):
         try:
             command = entry.load()
         except ModuleNotFoundError as error:
+            if _is_ours(error):
+                raise
             return _missing(entry, error)
         if not isinstance(command, click.Command):
             raise TypeError(f"entry point {entry.value} of {GROUP} is not a click command")
@@ -59,9 +61,7 @@ def _missing(entry: EntryPoint, error: ModuleNotFoundError) -> click.Command:
     )
     @click.pass_context
     def stand_in(ctx: click.Context) -> NoReturn:
-        failure = click.ClickException(f"maas {entry.name} {mend}")
-        failure.exit_code = ExitCode.WRONG_USE
-        raise failure
+        raise WrongUse(mend)
 
     return stand_in
 
@@ -108,9 +108,13 @@ def _command_words(arguments: list[str]) -> list[str]:
     return [word for word in arguments[:1] if not word.startswith("-")]
 
 
+def _is_ours(error: ModuleNotFoundError) -> bool:
+    return error.name is None or error.name.partition(".")[0] in _EXTRA_OF_PACKAGE
+
+
 def _package_of(error: ModuleNotFoundError) -> str | None:
     """Which of our packages asked for the missing module; ``None`` where the fault is not a missing extra."""
-    if error.name is None or error.name.partition(".")[0] in _EXTRA_OF_PACKAGE:
+    if _is_ours(error):
         return None
     traceback = error.__traceback__
     package = None

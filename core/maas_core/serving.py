@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from maas_core.errors import MaasError
 
@@ -45,20 +48,21 @@ def serve(repository: Path, *, view: str, models: Sequence[str] | None = None) -
     command = [sys.executable, "-m", "maas_core", "serve", "--repository", str(repository), "--view", view]
     command += ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--json", "--stop-on-eof"]
     command += ["--models", ",".join(models)] if models is not None else []
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        yield _wait_ready(process)
-    finally:
-        _stop(process)
+    with tempfile.TemporaryFile("w+") as words:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, text=True)
+        try:
+            yield _wait_ready(process, words)
+        finally:
+            _stop(process)
 
 
-def _wait_ready(process: subprocess.Popen[str]) -> Served:
-    assert process.stdout is not None  # noqa: S101  # both are pipes by construction
+def _wait_ready(process: subprocess.Popen[str], words: IO[str]) -> Served:
+    assert process.stdout is not None  # noqa: S101  # a pipe by construction
     for line in process.stdout:
         event = json.loads(line)
         if event.get("event") == "ready":
+            # Later events are read away, so that a full pipe never holds the server up.
+            threading.Thread(target=process.stdout.read, daemon=True).start()
             return Served(
                 http=event["http"],
                 grpc=event["grpc"],
@@ -66,9 +70,10 @@ def _wait_ready(process: subprocess.Popen[str]) -> Served:
                 failed=event["failed"],
                 startup_s=event["startup_s"],
             )
-    assert process.stderr is not None  # noqa: S101  # as above
-    words = process.stderr.read().strip().splitlines()
-    raise MaasError(f"the server did not start: {words[-1] if words else 'it said nothing'}", "try `maas doctor`")
+    process.wait(_STOP_TIMEOUT_S)
+    words.seek(0)
+    said = words.read().strip().splitlines()
+    raise MaasError(f"the server did not start: {said[-1] if said else 'it said nothing'}", "try `maas doctor`")
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
@@ -79,6 +84,3 @@ def _stop(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
