@@ -1,0 +1,43 @@
+"""What can go wrong around the embedded server, each with its mend.
+
+``MaasError`` (:mod:`maas_core.errors`)
+ ├── ``UnusableEnvironment``  this machine or this Python cannot run the server
+ ├── ``TritonNotFound``       there is no ``tritonserver`` to run
+ ├── ``PortTaken``            another process listens where the server should
+ ├── ``NothingToServe``       the repository does not exist or holds no such model
+ └── ``StartFailed``          the server ended, or never became ready
+"""
+
+from __future__ import annotations
+
+from maas_core.errors import ExitCode, MaasError
+
+
+class UnusableEnvironment(MaasError):
+    """This machine or this Python cannot run the server."""
+
+    exit_code = ExitCode.NOT_HELD
+
+
+class TritonNotFound(MaasError):
+    """There is no ``tritonserver`` to run."""
+
+    exit_code = ExitCode.NOT_HELD
+
+
+class PortTaken(MaasError):
+    """Another process listens where the server should."""
+
+    exit_code = ExitCode.WRONG_USE
+
+
+class NothingToServe(MaasError):
+    """The repository does not exist, holds no model, or not the one that was asked for."""
+
+    exit_code = ExitCode.WRONG_USE
+
+
+class StartFailed(MaasError):
+    """The server ended, or did not become ready in time."""
+
+    exit_code = ExitCode.NOT_REACHABLE

@@ -1,0 +1,160 @@
+"""One run of ``tritonserver``: its command line, its environment, its start and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from maas_server import guard
+from maas_server.binary import TritonBinary
+from maas_server.ports import LOOPBACK
+from maas_server.runtime_dir import RuntimeDir
+from maas_server.triton_http import TOKEN_HEADER
+
+_RESTRICTED = "shared-memory,model-repository,trace,logging"
+_KILL_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class TritonOptions:
+    """How a server is to run.
+
+    Attributes:
+        models: what to load at start.
+        http_port: never 0: a free one is chosen before.
+        grpc_port: likewise.
+        metrics_port: likewise.
+        address: what HTTP and gRPC listen on; metrics are always on loopback.
+        token: what opens the shared-memory, repository, trace and logging APIs; ``None`` leaves them open.
+        exit_timeout_s: how long a stopping server waits for requests in flight.
+        extra_arguments: further arguments, as ``tritonserver --help`` has them.
+    """
+
+    models: Sequence[str]
+    http_port: int
+    grpc_port: int
+    metrics_port: int
+    address: str = LOOPBACK
+    token: str | None = None
+    exit_timeout_s: int = 30
+    extra_arguments: Sequence[str] = ()
+    shm_prefix: str = field(default_factory=lambda: f"maas_{secrets.token_hex(6)}_")
+
+
+def command_line(binary: TritonBinary, runtime: RuntimeDir, options: TritonOptions) -> list[str]:
+    """The arguments of ``tritonserver``, the program first."""
+    arguments = [
+        str(binary.path),
+        f"--model-repository={runtime.repository}",
+        f"--backend-directory={runtime.backends}",
+        "--model-control-mode=explicit",
+        "--exit-on-error=false",
+        "--strict-readiness=false",
+        f"--http-address={options.address}",
+        f"--grpc-address={options.address}",
+        f"--metrics-address={LOOPBACK}",
+        f"--http-port={options.http_port}",
+        f"--grpc-port={options.grpc_port}",
+        f"--metrics-port={options.metrics_port}",
+        f"--exit-timeout-secs={options.exit_timeout_s}",
+        "--allow-gpu-metrics=false",
+        "--log-format=ISO8601",
+    ]
+    arguments += [f"--cache-directory={runtime.caches}"] if runtime.caches is not None else []
+    arguments += [f"--load-model={model}" for model in options.models]
+    arguments += [
+        f"--backend-config={backend.name},shm-region-prefix-name={options.shm_prefix}"
+        for backend in sorted(runtime.backends.iterdir())
+    ]
+    if options.token is not None:
+        arguments += [
+            f"--http-restricted-api={_RESTRICTED}:{TOKEN_HEADER}={options.token}",
+            f"--grpc-restricted-protocol={_RESTRICTED}:{TOKEN_HEADER}={options.token}",
+        ]
+    return [*arguments, *options.extra_arguments]
+
+
+def environment_for(binary: TritonBinary, runtime: RuntimeDir) -> dict[str, str]:
+    """The server's environment variables.
+
+    The stub finds its packages through the first ``python3`` on ``PATH``. ``PYTHONPATH`` and ``PYTHONHOME`` are not
+    passed on: they may name another Python's packages.
+    """
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    if binary.library_path:
+        inherited = environment.get("LD_LIBRARY_PATH")
+        folders = [*map(str, binary.library_path), *([inherited] if inherited else [])]
+        environment["LD_LIBRARY_PATH"] = os.pathsep.join(folders)
+        environment["PATH"] = os.pathsep.join([str(runtime.environment / "bin"), environment.get("PATH", os.defpath)])
+    return environment
+
+
+class TritonProcess:
+    """A running ``tritonserver``. It dies with the process that started it.
+
+    Attributes:
+        pid: of the server itself.
+    """
+
+    def __init__(self, binary: TritonBinary, runtime: RuntimeDir, options: TritonOptions, log_path: Path) -> None:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        arguments = [str(os.getpid()), str(runtime.path), options.shm_prefix]
+        with log_path.open("ab") as log:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", guard.__file__, *arguments, *command_line(binary, runtime, options)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment_for(binary, runtime),
+                start_new_session=True,
+                umask=0o077,
+            )
+        assert self._guard.stdout is not None  # noqa: S101  # a pipe by construction
+        self.pid = int(self._guard.stdout.readline())
+        self._guard.stdout.close()
+
+    def exit_code(self) -> int | None:
+        """``None`` while it runs; 128 and the signal's number where one ended it."""
+        return self._guard.poll()
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Waits for the end; ``None`` where it did not come in time."""
+        try:
+            return self._guard.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def terminate(self) -> None:
+        """Asks the server to answer what is in flight and stop."""
+        if self.exit_code() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends the server and its stubs at once."""
+        if self.exit_code() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            if self.wait(_KILL_TIMEOUT_S) is None:
+                self._guard.kill()
+                self._guard.wait()
+
+    def stop(self, timeout_s: float) -> None:
+        """Asks, waits ``timeout_s``, and then kills."""
+        self.terminate()
+        if self.wait(timeout_s) is None:
+            self.kill()
+
+
+def describe_exit(exit_code: int) -> str:
+    """An exit code in words."""
+    if exit_code > 128:
+        return f"killed by {signal.Signals(exit_code - 128).name}"
+    return f"exit code {exit_code}"
