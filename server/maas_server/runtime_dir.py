@@ -93,6 +93,9 @@ def _add_stub(backend: Path, original: Path, stub: Path) -> None:
     backend.unlink()
     backend.mkdir()
     for entry in sorted(original.iterdir()):
-        if entry.name != "__pycache__":
+        if entry.suffix == ".so":
+            # The server refuses a backend library whose real path lies outside the backend's folder.
+            shutil.copy2(entry, backend / entry.name)
+        elif entry.name != "__pycache__":
             (backend / entry.name).symlink_to(entry)
     (backend / STUB_NAME).symlink_to(stub)
