@@ -1,0 +1,125 @@
+"""A Python-based Triton backend that serves ONNX files: ``backend: "onnxruntime"`` where NVIDIA's C++ backend is not at hand.
+
+It takes the very ``config.pbtxt`` that NVIDIA's takes. The siblings carry the prefix ``ort_`` because Triton's stub appends this folder to
+``sys.path``, behind site-packages, whose modules would otherwise shadow them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+from ort_errors import LoadError
+
+
+class TritonPythonModel:
+    """One model instance; Triton starts one process for each.
+
+    Heavy imports stand inside the methods: auto-completion runs in a process of its own, which most models end without having needed them.
+    """
+
+    @staticmethod
+    def auto_complete_config(auto_complete_model_config: pb_utils.ModelConfig) -> pb_utils.ModelConfig:
+        """Fills in inputs and outputs from the ONNX file where ``config.pbtxt`` leaves them out."""
+        from ort_autocomplete import complete_config, needs_completion
+
+        config = auto_complete_model_config.as_dict()
+        if needs_completion(config):
+            import onnxruntime as ort
+            from ort_graph import read_graph
+
+            try:
+                # The path that Triton names is the model file's folder, also when default_model_filename has folders in it.
+                file = Path(config.get("default_model_filename") or "model.onnx").name
+                options = ort.SessionOptions()
+                options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+                session = open_model(Path(pb_utils.get_model_dir()) / file, config["name"], options, ["CPUExecutionProvider"])
+                complete_config(config, read_graph(session))
+            except LoadError as error:
+                raise pb_utils.TritonModelException(str(error)) from None
+        return auto_complete_model_config
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Opens the ONNX file and refuses a configuration that contradicts it.
+
+        Args:
+            args: what Triton says about this instance; ``model_repository`` is the model's own folder.
+        """
+        try:
+            self._open(args)
+        except LoadError as error:
+            raise pb_utils.TritonModelException(str(error)) from None
+
+    def _open(self, args: dict[str, str]) -> None:
+        import onnxruntime as ort
+        from ort_batch import Batcher
+        from ort_config import parse_config
+        from ort_contract import check_contract
+        from ort_graph import read_graph
+        from ort_options import execution_providers, run_options, session_options
+        from ort_runner import runner_of
+        from ort_state import Sequences
+
+        config = parse_config(json.loads(args["model_config"]))
+        version_folder = Path(args["model_repository"]) / args["model_version"]
+        providers = execution_providers(
+            config,
+            on_gpu=args["model_instance_kind"] == "GPU",
+            device_id=int(args["model_instance_device_id"]),
+            available=ort.get_available_providers(),
+            log=pb_utils.Logger.log_warn,
+        )
+        session = open_model(version_folder / config.model_filename, config.name, session_options(config), providers)
+        graph = read_graph(session)
+        check_contract(config, graph)
+        sequences = Sequences(config) if config.is_sequence else None
+        self._batcher = Batcher(config, graph, runner_of(session, graph, run_options(config)), sequences)
+        self._version_info = expose_version(args["model_name"], args["model_version"], version_folder)
+
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
+        """Answers ``requests``, which Triton has batched, each with outputs or with an error."""
+        return self._batcher.respond(requests)
+
+    def finalize(self) -> None:
+        """Forgets sequences and session before the process ends."""
+        del self._batcher
+
+
+def open_model(path: Path, model: str, options: Any, providers: list[Any]) -> Any:
+    """An ``onnxruntime.InferenceSession`` over ``path``, or over the ``model.onnx`` in it if it is a folder.
+
+    Raises:
+        LoadError: there is no such file, or ONNX Runtime refuses it.
+    """
+    import onnxruntime as ort
+
+    file = path / "model.onnx" if path.is_dir() else path
+    if not file.exists():
+        raise LoadError(f"unable to find '{file}' for model '{model}'; put the ONNX file there, or name it in default_model_filename")
+    try:
+        return ort.InferenceSession(os.fspath(file), options, providers=providers)
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base of their own
+        raise LoadError(f"ONNX Runtime cannot load '{file}': {error}") from None
+
+
+def expose_version(model: str, version: str, version_folder: Path) -> pb_utils.Metric:
+    """Publishes ``maas_version_info{model,version,digest} 1``, the proof of which bytes serve; the metric lives as long as the result does."""
+    family = pb_utils.MetricFamily(
+        name="maas_version_info", description="The versions that serve, with the digest of their payload", kind=pb_utils.MetricFamily.GAUGE
+    )
+    metric = family.Metric(labels={"model": model, "version": version, "digest": read_digest(version_folder)})
+    metric.set(1)
+    return metric
+
+
+def read_digest(version_folder: Path) -> str:
+    """The digest that the version's manifest names, or ``unknown`` if it has none."""
+    manifest = version_folder / "manifest.json"
+    try:
+        digest = json.loads(manifest.read_text(encoding="utf-8")).get("digest")
+    except (OSError, ValueError):
+        return "unknown"
+    return digest if isinstance(digest, str) and digest else "unknown"
