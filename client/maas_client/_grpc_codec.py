@@ -1,0 +1,157 @@
+"""KServe v2 over gRPC: calls to messages and messages to answers, without any I/O.
+
+Source: Triton's ``grpc_service.proto`` (the classes are tritonclient's). Tensors go through ``raw_input_contents`` and
+``raw_output_contents``. These two fields are written and read here by the protobuf wire format itself (a field is a
+tag, for bytes a length, and the bytes; fields may come in any order): the protobuf library copies each tensor twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from google.protobuf.message import DecodeError, Message
+from tritonclient.grpc import service_pb2 as pb
+
+from maas_client._calls import (
+    Answer,
+    Call,
+    ConfigCall,
+    InferAnswer,
+    InferCall,
+    LiveCall,
+    MetadataCall,
+    ParameterValue,
+    ReadyCall,
+)
+from maas_client._dtypes import decode
+from maas_client._protobuf import bytes_field, split_bytes_field, to_dict
+from maas_client.errors import BadAnswerError, RefusedValueError
+
+SERVICE = "/inference.GRPCInferenceService/"
+MAX_MESSAGE_BYTES = 2**31 - 1
+RAW_INPUT_CONTENTS: int = pb.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number
+RAW_OUTPUT_CONTENTS: int = pb.ModelInferResponse.DESCRIPTOR.fields_by_name["raw_output_contents"].number
+
+
+def encode_call(call: Call) -> tuple[str, bytes]:
+    """The method's path and the request message of one call."""
+    if isinstance(call, InferCall):
+        return SERVICE + "ModelInfer", encode_infer(call)
+    method, message = _control_message(call)
+    return SERVICE + method, message.SerializeToString()
+
+
+def _control_message(call: Call) -> tuple[str, Message]:
+    if isinstance(call, LiveCall):
+        return "ServerLive", pb.ServerLiveRequest()
+    if isinstance(call, ReadyCall):
+        if call.model:
+            return "ModelReady", pb.ModelReadyRequest(name=call.model, version=call.version)
+        return "ServerReady", pb.ServerReadyRequest()
+    if isinstance(call, MetadataCall):
+        if call.model:
+            return "ModelMetadata", pb.ModelMetadataRequest(name=call.model, version=call.version)
+        return "ServerMetadata", pb.ServerMetadataRequest()
+    return "ModelConfig", pb.ModelConfigRequest(name=call.model, version=call.version)
+
+
+def encode_infer(call: InferCall) -> bytes:
+    """The bytes of a ``ModelInferRequest``.
+
+    Raises:
+        RefusedValueError: the message would be larger than gRPC can carry (2 GiB).
+    """
+    message = pb.ModelInferRequest(model_name=call.model, model_version=call.version, id=call.request_id)
+    for tensor in call.inputs:
+        message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+    for name in call.outputs:
+        message.outputs.add(name=name)
+    for key, value in call.parameters.items():
+        _set_parameter(message.parameters[key], value)
+    pieces: list[bytes | memoryview] = [message.SerializeToString()]
+    for tensor in call.inputs:
+        pieces += (bytes_field(RAW_INPUT_CONTENTS, len(tensor.data)), tensor.data)
+    size_bytes = sum(len(piece) for piece in pieces)
+    if size_bytes > MAX_MESSAGE_BYTES:
+        raise RefusedValueError(
+            f"{call.model}: the request has {size_bytes} bytes and a gRPC message can have {MAX_MESSAGE_BYTES}; "
+            "send smaller batches, or use an http:// URL",
+            model=call.model,
+        )
+    return b"".join(pieces)
+
+
+def _set_parameter(parameter: Any, value: ParameterValue) -> None:
+    if isinstance(value, bool):
+        parameter.bool_param = value
+    elif isinstance(value, int):
+        parameter.int64_param = value
+    elif isinstance(value, float):
+        parameter.double_param = value
+    else:
+        parameter.string_param = value
+
+
+class _Parsed(Protocol):
+    FromString: Callable[[bytes], Any]
+
+
+_RESPONSES_OF: dict[type[Call], tuple[_Parsed, _Parsed]] = {
+    LiveCall: (pb.ServerLiveResponse, pb.ServerLiveResponse),
+    ReadyCall: (pb.ModelReadyResponse, pb.ServerReadyResponse),
+    MetadataCall: (pb.ModelMetadataResponse, pb.ServerMetadataResponse),
+    ConfigCall: (pb.ModelConfigResponse, pb.ModelConfigResponse),
+}
+"""The response to a call about a model, and to one about the server."""
+
+
+def _response_type(call: Call) -> _Parsed:
+    of_model, of_server = _RESPONSES_OF[type(call)]
+    return of_model if call.model else of_server
+
+
+def decode_message(call: Call, data: bytes, endpoint: str) -> Answer:
+    """The answer in a response message.
+
+    Raises:
+        BadAnswerError: the message does not follow the protocol.
+    """
+    try:
+        if isinstance(call, InferCall):
+            return decode_infer(data)
+        message = _response_type(call).FromString(data)
+    except (DecodeError, ValueError) as error:
+        raise BadAnswerError(
+            f"{call.model or 'the server'}: the answer breaks the protocol: {error}",
+            model=call.model,
+            endpoint=endpoint,
+        ) from error
+    if isinstance(call, LiveCall):
+        return bool(message.live)
+    if isinstance(call, ReadyCall):
+        return bool(message.ready)
+    return to_dict(message.config if isinstance(call, ConfigCall) else message)
+
+
+def decode_infer(data: bytes) -> InferAnswer:
+    """Reads the bytes of a ``ModelInferResponse``.
+
+    Raises:
+        ValueError, DecodeError: they are not one.
+    """
+    rest, raw = split_bytes_field(data, RAW_OUTPUT_CONTENTS)
+    message = pb.ModelInferResponse.FromString(rest)
+    if len(raw) != len(message.outputs):
+        raise ValueError(f"{len(message.outputs)} outputs are described and {len(raw)} came")
+    outputs = {
+        output.name: decode(piece, output.datatype, tuple(output.shape))
+        for output, piece in zip(message.outputs, raw, strict=True)
+    }
+    parameters = {key: _parameter(value) for key, value in message.parameters.items()}
+    return InferAnswer(message.model_name, message.model_version, message.id, outputs, parameters)
+
+
+def _parameter(parameter: Any) -> ParameterValue:
+    value: ParameterValue = getattr(parameter, parameter.WhichOneof("parameter_choice") or "string_param")
+    return value

@@ -1,0 +1,134 @@
+"""HTTP/1.1 without any I/O: bytes of a request, and a reader of responses that tells what it needs next.
+
+Source: RFC 9112. The standard library's ``http.client`` cannot keep one deadline over several reads, and asyncio cannot
+use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from maas_client._http_codec import HEADER_LENGTH, HttpRequest, HttpResponse
+from maas_client._url import Endpoint
+
+MAX_HEAD_BYTES = 65536
+HEAD_END = b"\r\n\r\n"
+LINE_END = b"\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """The reader needs everything up to and with ``separator``."""
+
+    separator: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Exactly:
+    """The reader needs this many bytes."""
+
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class UntilClose:
+    """The reader needs all that comes until the server closes the connection."""
+
+
+Need = Until | Exactly | UntilClose
+Reader = Generator[Need, "bytes | bytearray", tuple[HttpResponse, bool]]
+
+
+def encode_head(request: HttpRequest, endpoint: Endpoint, extra_headers: tuple[tuple[str, str], ...] = ()) -> bytes:
+    """Request line and headers, with the empty line that ends them."""
+    lines = [f"{request.method} {endpoint.path}{request.target} HTTP/1.1", f"Host: {endpoint.authority}"]
+    lines += [f"{name}: {value}" for name, value in (*request.headers, *extra_headers)]
+    if request.method == "POST":
+        lines.append(f"Content-Length: {sum(len(piece) for piece in request.body)}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def read_response() -> Reader:
+    """Reads one response.
+
+    Yields:
+        what is needed next; the driver sends it back.
+
+    Returns:
+        the response, and whether the connection can be used again.
+
+    Raises:
+        ValueError: what came is not HTTP/1.1.
+    """
+    status, headers = 100, {"": ""}
+    version = b""
+    while 100 <= status < 200:
+        version, status, headers = _parse_head(bytes((yield Until(HEAD_END))))
+    keep_alive = version == b"HTTP/1.1" and headers.get("connection", "").lower() != "close"
+    if headers.get("content-encoding", "identity") != "identity":
+        raise ValueError(f"content encoding {headers['content-encoding']!r} was not asked for")
+    head: bytes | bytearray
+    tail = bytearray()
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        head, tail = _split(bytearray((yield from _read_chunks())), headers)
+    elif "content-length" in headers:
+        size_bytes = _length(headers["content-length"])
+        head_bytes = min(_header_length(headers, size_bytes), size_bytes)
+        head = yield Exactly(head_bytes)
+        if size_bytes > head_bytes:
+            # A buffer of its own keeps the tensors aligned.
+            tail = bytearray((yield Exactly(size_bytes - head_bytes)))
+    elif status in {204, 304}:
+        head = b""
+    else:
+        head, tail = _split(bytearray((yield UntilClose())), headers)
+        keep_alive = False
+    return HttpResponse(status, headers, head, tail), keep_alive
+
+
+def _parse_head(head: bytes) -> tuple[bytes, int, dict[str, str]]:
+    status_line, *lines = head.removesuffix(HEAD_END).split(LINE_END)
+    version, _, rest = status_line.partition(b" ")
+    code = rest[:3]
+    if version not in {b"HTTP/1.1", b"HTTP/1.0"} or not code.isdigit() or len(code) != 3:
+        raise ValueError(f"the answer begins with {status_line[:40]!r}, which is not HTTP/1.1")
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not name.strip():
+            raise ValueError(f"{line[:40]!r} is not an HTTP header")
+        headers[name.decode("latin-1").strip().lower()] = value.decode("latin-1").strip()
+    return version, int(code), headers
+
+
+def _length(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(f"{text[:40]!r} is not a length")
+    return int(text)
+
+
+def _header_length(headers: dict[str, str], default: int) -> int:
+    return _length(headers[HEADER_LENGTH]) if HEADER_LENGTH in headers else default
+
+
+def _split(body: bytearray, headers: dict[str, str]) -> tuple[bytearray, bytearray]:
+    length = _header_length(headers, len(body))
+    return body[:length], body[length:]
+
+
+def _read_chunks() -> Generator[Need, bytes | bytearray, bytearray]:
+    body = bytearray()
+    while True:
+        line = bytes((yield Until(LINE_END)))
+        digits = line.removesuffix(LINE_END).partition(b";")[0].strip()
+        size_bytes = int(digits, 16)
+        if size_bytes < 0:
+            raise ValueError(f"a chunk of {size_bytes} bytes")
+        if size_bytes == 0:
+            break
+        body += yield Exactly(size_bytes)
+        yield Exactly(len(LINE_END))
+    while (yield Until(LINE_END)) != LINE_END:
+        pass  # trailers carry nothing that we read
+    return body

@@ -1,0 +1,73 @@
+"""What a call returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from maas_client._calls import ParameterValue
+from maas_client._dtypes import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where a call's time went, in seconds of the monotonic clock.
+
+    Attributes:
+        check_s: describing the model (first call only) and checking the inputs.
+        exchange_s: from the first byte built to the last output decoded, waits between attempts included.
+        attempts: how many times the request was sent.
+    """
+
+    check_s: float
+    exchange_s: float
+    attempts: int = 1
+
+    @property
+    def total_s(self) -> float:
+        """The whole call."""
+        return self.check_s + self.exchange_s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InferResult(Mapping[str, Array]):
+    """The outputs of one call: a mapping from output name to numpy array (writable, its own memory).
+
+    BYTES outputs are object arrays of ``bytes``; BF16 outputs are float32.
+
+    Attributes:
+        outputs: the arrays by name.
+        model_name: the model that answered.
+        model_version: the version that answered, also when none was asked for.
+        request_id: as given with the request, or "".
+        parameters: the response's own parameters.
+        timing: where the time went.
+    """
+
+    outputs: Mapping[str, Array]
+    model_name: str
+    model_version: int
+    request_id: str = ""
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    timing: Timing = Timing(0.0, 0.0)
+
+    def __getitem__(self, name: str) -> Array:
+        try:
+            return self.outputs[name]
+        except KeyError:
+            raise KeyError(f"{self.model_name} gave {list(self.outputs)}, not {name!r}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.outputs)
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    def text(self, name: str) -> Array:
+        """A BYTES output as an object array of ``str`` (UTF-8; bytes that are none become U+FFFD)."""
+        import numpy as np
+
+        array = self[name]
+        decoded = np.empty(array.size, np.object_)
+        decoded[:] = [element.decode("utf-8", "replace") for element in array.ravel().tolist()]
+        return decoded.reshape(array.shape)

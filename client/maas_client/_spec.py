@@ -1,0 +1,94 @@
+"""What a model takes and gives, read from its metadata and configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from typing import Any
+
+from maas_client._dtypes import NUMPY_OF
+from maas_client.errors import BadAnswerError
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output.
+
+    Attributes:
+        name: the tensor's name.
+        datatype: Triton's name of it (``"FP32"``, ``"BYTES"``, ...).
+        shape: dimensions with the batch axis, where the model has one; -1 is any size.
+        optional: whether a request may leave it out.
+        labelled: whether the server knows label names for this output.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    optional: bool = False
+    labelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What one model takes and gives.
+
+    Attributes:
+        name: the model's name.
+        versions: the versions that are ready, ascending.
+        inputs: by name, in the model's order.
+        outputs: by name, in the model's order.
+        max_batch_size: 0 where the model has no batch axis.
+        reject_nonfinite: whether the configuration refuses NaN and infinity (``parameters.reject_nonfinite``).
+        decoupled: whether one request may get any number of answers.
+        sequence: whether requests belong to sequences.
+    """
+
+    name: str
+    versions: tuple[int, ...]
+    inputs: dict[str, TensorSpec]
+    outputs: dict[str, TensorSpec]
+    max_batch_size: int = 0
+    reject_nonfinite: bool = False
+    decoupled: bool = False
+    sequence: bool = False
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any], config: Mapping[str, Any]) -> ModelSpec:
+        """Reads the server's two answers (KServe v2 ``ModelMetadataResponse`` and Triton's ``ModelConfig`` as JSON).
+
+        Raises:
+            BadAnswerError: a field is missing or holds something else than the protocol says.
+        """
+        try:
+            optional = {entry["name"] for entry in config.get("input", ()) if entry.get("optional")}
+            labelled = {entry["name"] for entry in config.get("output", ()) if entry.get("label_filename")}
+            return cls(
+                name=metadata["name"],
+                versions=tuple(sorted(int(version) for version in metadata["versions"])),
+                inputs=_tensors(metadata.get("inputs", ()), optional=optional),
+                outputs=_tensors(metadata.get("outputs", ()), labelled=labelled),
+                max_batch_size=int(config.get("max_batch_size", 0)),
+                reject_nonfinite=_is_true(config.get("parameters", {}).get("reject_nonfinite")),
+                decoupled=bool(config.get("model_transaction_policy", {}).get("decoupled")),
+                sequence="sequence_batching" in config,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadAnswerError(f"the server's description of the model cannot be read: {error!r}") from error
+
+
+def _tensors(
+    entries: Any, *, optional: Set[str] = frozenset(), labelled: Set[str] = frozenset()
+) -> dict[str, TensorSpec]:
+    tensors: dict[str, TensorSpec] = {}
+    for entry in entries:
+        name, datatype = entry["name"], entry["datatype"]
+        if datatype not in NUMPY_OF:
+            raise ValueError(f"unknown datatype {datatype!r} of {name!r}")
+        shape = tuple(int(size) for size in entry["shape"])
+        tensors[name] = TensorSpec(name, datatype, shape, name in optional, name in labelled)
+    return tensors
+
+
+def _is_true(parameter: Mapping[str, Any] | None) -> bool:
+    return parameter is not None and str(parameter.get("string_value", "")).strip().lower() in {"true", "1", "yes"}
