@@ -9,16 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maas_core.layout import build_dir
-from maas_server.binary import backends_dir, find_binary
-from maas_server.errors import NothingToServe, PortTaken, StartFailed
-from maas_server.ports import LOOPBACK, choose_ports
-from maas_server.process import TritonOptions, TritonProcess, describe_exit
-from maas_server.runtime_dir import make_runtime_dir
-from maas_server.server_log import last_error, missing_library, one_line, read_log, unfinished_models
+from maas_server.errors import NothingToServe, StartFailed
+from maas_server.launcher import Launcher, RunningTriton
+from maas_server.loading import Loader, ready_models
+from maas_server.ports import LOOPBACK
+from maas_server.process import describe_exit
 from maas_server.triton_http import TritonHttp
-
-_POLL_S = 0.02
-_PORT_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -33,9 +29,8 @@ class EmbeddedTriton:
         log_path: the server's log; it is kept when the server stops.
         models: the versions that are ready, by model.
         failed: the reason, one line, for each model that did not load.
-        startup_s: seconds from the start to readiness.
+        startup_s: seconds from the start to the end of the last load.
         api: the server's own endpoints (index, load, unload, statistics).
-        process: the process behind it.
     """
 
     http_url: str
@@ -47,7 +42,6 @@ class EmbeddedTriton:
     failed: dict[str, str]
     startup_s: float
     api: TritonHttp
-    process: TritonProcess
 
 
 @contextmanager
@@ -62,7 +56,7 @@ def embedded_triton(
     backends: Sequence[Path] = (),
     token: str | None = None,
     log_path: Path | None = None,
-    ready_timeout_s: float = 120.0,
+    load_timeout_s: float = 120.0,
     stop_timeout_s: float = 15.0,
     extra_arguments: Sequence[str] = (),
 ) -> Iterator[EmbeddedTriton]:
@@ -81,7 +75,7 @@ def embedded_triton(
         backends: folders with further backends, one sub-folder each; ours are there in any case.
         token: closes the shared-memory, repository, trace and logging APIs to everybody who does not send it.
         log_path: by default a new file under ``build/state/logs/``.
-        ready_timeout_s: how long the models may take to load.
+        load_timeout_s: how long one model may take to load.
         stop_timeout_s: how long requests in flight may take when the block ends.
         extra_arguments: further arguments of ``tritonserver``.
 
@@ -90,55 +84,37 @@ def embedded_triton(
         TritonNotFound: where there is no ``tritonserver``.
         UnusableEnvironment: where this machine or this Python cannot run it.
         PortTaken: where a given port is in use.
-        StartFailed: where it ended or was not ready in time; with the reason from its log.
+        StartFailed: where the server ended; with the reason from its log.
     """
     chosen = models_to_load(repository, models)
-    binary = find_binary(tritonserver)
-    log = log_path or new_log_path(repository.resolve().name)
-    wanted = {"http": http_port, "grpc": grpc_port, "metrics": metrics_port}
-    runtime = make_runtime_dir(binary, repository, [*backends, backends_dir()])
+    launcher = Launcher(
+        repository,
+        log_path or new_log_path(repository.resolve().name),
+        tritonserver=tritonserver,
+        backends=backends,
+        token=token,
+        exit_timeout_s=stop_timeout_s,
+        extra_arguments=extra_arguments,
+    )
     try:
-        for attempt in range(1, _PORT_TRIES + 1):
-            ports = choose_ports(wanted)
-            options = TritonOptions(
-                models=chosen,
-                http_port=ports["http"],
-                grpc_port=ports["grpc"],
-                metrics_port=ports["metrics"],
-                token=token,
-                exit_timeout_s=max(1, int(stop_timeout_s)),
-                extra_arguments=extra_arguments,
+        running = launcher.start({"http": http_port, "grpc": grpc_port, "metrics": metrics_port})
+        try:
+            failed = _load(launcher, running, repository, chosen, load_timeout_s)
+            yield EmbeddedTriton(
+                http_url=running.api.address,
+                grpc_url=f"{LOOPBACK}:{running.ports['grpc']}",
+                metrics_url=f"http://{LOOPBACK}:{running.ports['metrics']}/metrics",
+                pid=running.process.pid,
+                log_path=launcher.log_path,
+                models=ready_models(running.api),
+                failed=failed,
+                startup_s=time.monotonic() - running.started,
+                api=running.api,
             )
-            started = time.monotonic()
-            log_start = log.stat().st_size if log.exists() else 0
-            process = TritonProcess(binary, runtime, options, log)
-            try:
-                api = TritonHttp(f"{LOOPBACK}:{ports['http']}", token)
-                try:
-                    wait_ready(process, api, log, log_start, ready_timeout_s)
-                except PortTaken:
-                    # Between choosing and using a free port another process may have taken it.
-                    if attempt == _PORT_TRIES:
-                        raise
-                    continue
-                ready, failed = served_models(api, chosen)
-                yield EmbeddedTriton(
-                    http_url=api.address,
-                    grpc_url=f"{LOOPBACK}:{ports['grpc']}",
-                    metrics_url=f"http://{LOOPBACK}:{ports['metrics']}/metrics",
-                    pid=process.pid,
-                    log_path=log,
-                    models=ready,
-                    failed=failed,
-                    startup_s=time.monotonic() - started,
-                    api=api,
-                    process=process,
-                )
-            finally:
-                process.stop(stop_timeout_s)
-            return
+        finally:
+            running.process.stop(stop_timeout_s)
     finally:
-        runtime.remove()
+        launcher.close()
 
 
 def models_to_load(repository: Path, models: Sequence[str] | None) -> list[str]:
@@ -166,66 +142,15 @@ def new_log_path(name: str) -> Path:
     return build_dir() / "state" / "logs" / f"{name}-{stamp}-{time.monotonic_ns() % 10**6:06d}.log"
 
 
-def wait_ready(process: TritonProcess, api: TritonHttp, log: Path, log_start: int, timeout_s: float) -> None:
-    """Waits until the server has loaded what it was told to load.
-
-    Args:
-        process: the server.
-        api: its endpoints.
-        log: its log.
-        log_start: the byte where this run begins in the log.
-        timeout_s: how long to wait.
-
-    Raises:
-        PortTaken: where it could not listen.
-        StartFailed: where it ended or was not ready in time; with the reason from its log.
-    """
-    deadline = time.monotonic() + timeout_s
-    while not api.is_ready():
-        exit_code = process.exit_code()
-        if exit_code is not None:
-            raise _ended(read_log(log, log_start), exit_code, log)
-        if time.monotonic() > deadline:
-            waiting = ", ".join(unfinished_models(read_log(log, log_start))) or "none named"
-            raise StartFailed(
-                f"the server was not ready after {timeout_s:g} s (still loading: {waiting})",
-                f"read {log}, or leave the model out with --models",
-            )
-        time.sleep(_POLL_S)
-    exit_code = process.exit_code()
+def _load(
+    launcher: Launcher, running: RunningTriton, repository: Path, models: Sequence[str], timeout_s: float
+) -> dict[str, str]:
+    loader = Loader(running.api, repository, timeout_s)
+    failed = loader.load_all(models)
+    exit_code = running.process.exit_code()
     if exit_code is not None:
-        # The one that answered holds the port and is another server.
-        raise _ended(read_log(log, log_start), exit_code, log)
-
-
-def _ended(text: str, exit_code: int, log: Path) -> StartFailed | PortTaken:
-    reason = last_error(text) or "the log is empty"
-    if "already in use" in reason:
-        return PortTaken(f"the server could not listen: {reason}", "give another port (0 takes a free one)")
-    library = missing_library(text)
-    if library is not None:
-        return StartFailed(f"the server ended at once: the library {library} is missing", "see `maas doctor`")
-    loading = unfinished_models(text)
-    if loading:
-        return StartFailed(
-            f"the server ended ({describe_exit(exit_code)}) while loading {', '.join(loading)}: {reason}",
-            f"leave the model out with --models; the whole log is {log}",
+        raise StartFailed(
+            f"the server ended ({describe_exit(exit_code)}) while loading {', '.join(sorted(loader.loading))}",
+            f"name the other models with --models; the log is {launcher.log_path}",
         )
-    return StartFailed(f"the server ended ({describe_exit(exit_code)}): {reason}", f"the whole log is {log}")
-
-
-def served_models(api: TritonHttp, chosen: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, str]]:
-    """What is ready (versions by model) and what of ``chosen`` is not (reason by model)."""
-    ready: dict[str, list[int]] = {}
-    reasons: dict[str, list[str]] = {}
-    for entry in api.index():
-        if entry.state == "READY" and entry.version is not None:
-            ready.setdefault(entry.model, []).append(entry.version)
-        elif entry.reason:
-            reasons.setdefault(entry.model, []).append(entry.reason)
-    failed = {
-        model: one_line(" | ".join(reasons.get(model, []))) or "the server says nothing; see its log"
-        for model in chosen
-        if model not in ready
-    }
-    return ready, failed
+    return failed

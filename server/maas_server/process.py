@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from maas_server import guard
@@ -24,28 +23,27 @@ _KILL_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class TritonOptions:
-    """How a server is to run.
+    """How a server is to run. It starts without a model; they are loaded through its API.
 
     Attributes:
-        models: what to load at start.
         http_port: never 0: a free one is chosen before.
         grpc_port: likewise.
         metrics_port: likewise.
+        shm_prefix: what the names of its shared memory start with.
         address: what HTTP and gRPC listen on; metrics are always on loopback.
         token: what opens the shared-memory, repository, trace and logging APIs; ``None`` leaves them open.
         exit_timeout_s: how long a stopping server waits for requests in flight.
         extra_arguments: further arguments, as ``tritonserver --help`` has them.
     """
 
-    models: Sequence[str]
     http_port: int
     grpc_port: int
     metrics_port: int
+    shm_prefix: str
     address: str = LOOPBACK
     token: str | None = None
     exit_timeout_s: int = 30
     extra_arguments: Sequence[str] = ()
-    shm_prefix: str = field(default_factory=lambda: f"maas_{secrets.token_hex(6)}_")
 
 
 def command_line(binary: TritonBinary, runtime: RuntimeDir, options: TritonOptions) -> list[str]:
@@ -68,7 +66,6 @@ def command_line(binary: TritonBinary, runtime: RuntimeDir, options: TritonOptio
         "--log-format=ISO8601",
     ]
     arguments += [f"--cache-directory={runtime.caches}"] if runtime.caches is not None else []
-    arguments += [f"--load-model={model}" for model in options.models]
     arguments += [
         f"--backend-config={backend.name},shm-region-prefix-name={options.shm_prefix}"
         for backend in sorted(runtime.backends.iterdir())

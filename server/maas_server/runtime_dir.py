@@ -17,6 +17,7 @@ from pathlib import Path
 
 from maas_server.binary import STUB_NAME, TritonBinary
 from maas_server.errors import UnusableEnvironment
+from maas_server.ownership import owner_tag
 
 PREFIX = "maas-serve-"
 
@@ -52,7 +53,7 @@ def make_runtime_dir(binary: TritonBinary, repository: Path, extra_backends: Ite
         repository: the model repository to serve.
         extra_backends: folders of backends, one sub-folder each; a backend that the server has itself is kept.
     """
-    root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_parent_without_blank()))
+    root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{owner_tag()}-", dir=_parent_without_blank()))
     backends = root / "backends"
     backends.mkdir()
     _link_backends(binary.backends, backends)

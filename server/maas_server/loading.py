@@ -1,0 +1,144 @@
+"""Loading models into a running server, through its repository API."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from maas_core.config import CONFIG_FILE, read_config
+from maas_core.errors import WrongUse
+from maas_server.server_log import one_line
+from maas_server.triton_http import TritonHttp, TritonRefused, TritonUnreachable
+
+_PARALLEL_LOADS = 4
+"""As many as Triton's own default for loads at start."""
+
+
+class Loader:
+    """Loads models, several at once, and knows at any time which are being loaded.
+
+    Args:
+        api: the server.
+        repository: what it serves.
+        timeout_s: how long one model may take.
+    """
+
+    def __init__(self, api: TritonHttp, repository: Path, timeout_s: float) -> None:
+        self._api = api
+        self._repository = repository
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._loading: set[str] = set()
+
+    @property
+    def loading(self) -> frozenset[str]:
+        """The models whose load has begun and not ended."""
+        with self._lock:
+            return frozenset(self._loading)
+
+    def load_all(self, models: Collection[str]) -> dict[str, str]:
+        """Loads ``models``, ensembles after the models that they are made of.
+
+        Returns:
+            The reason, one line, for each that did not load.
+        """
+        ensembles = sorted(set(models) & ensembles_in(self._repository))
+        failed: dict[str, str] = {}
+        for group in (sorted(set(models) - set(ensembles)), ensembles):
+            with ThreadPoolExecutor(_PARALLEL_LOADS, thread_name_prefix="load") as pool:
+                failed |= {m: reason for m, reason in zip(group, pool.map(self.load, group), strict=True) if reason}
+        return failed
+
+    def load_one_by_one(self, models: Collection[str], settle_s: float) -> dict[str, str]:
+        """Like :meth:`load_all`, but never two at once, so that it can be told which one ends the server.
+
+        Args:
+            models: what to load.
+            settle_s: how long a model counts as being loaded after its load.
+        """
+        ensembles = ensembles_in(self._repository)
+        failed: dict[str, str] = {}
+        for model in sorted(models, key=lambda name: (name in ensembles, name)):
+            reason = self.load(model, settle_s)
+            if reason:
+                failed[model] = reason
+            if not self._api.is_ready():
+                break
+        return failed
+
+    def load(self, model: str, settle_s: float = 0.0) -> str:
+        """Loads one model; returns why it did not load, or nothing."""
+        with self._lock:
+            self._loading.add(model)
+        try:
+            self._api.load(model, self._timeout_s)
+            time.sleep(settle_s)
+        except TritonRefused as error:
+            return self._reason(model) or one_line(str(error))
+        except TritonUnreachable as error:
+            if self._api.is_ready():
+                return f"it was still loading after {self._timeout_s:g} s"
+            # What ended the server may be this very model: it keeps counting as being loaded.
+            return str(error)
+        with self._lock:
+            self._loading.discard(model)
+        return ""
+
+    def _reason(self, model: str) -> str:
+        """The index tells the reason of each version; the load call only of the first, if any."""
+        with self._lock:
+            self._loading.discard(model)
+        try:
+            return load_failures(self._api, [model]).get(model, "")
+        except (TritonRefused, TritonUnreachable):
+            return ""
+
+
+def ensembles_in(repository: Path) -> set[str]:
+    """The models whose configuration says that they are ensembles.
+
+    A configuration that cannot be read is Triton's to refuse, with its own words.
+    """
+    found = set()
+    for path in repository.glob(f"*/{CONFIG_FILE}"):
+        try:
+            config = read_config(path.parent)
+        except (WrongUse, UnicodeDecodeError):
+            continue
+        if config.platform == "ensemble" or config.HasField("ensemble_scheduling"):
+            found.add(path.parent.name)
+    return found
+
+
+def ready_models(api: TritonHttp) -> dict[str, list[int]]:
+    """The versions that are ready, by model."""
+    ready: dict[str, list[int]] = {}
+    for entry in api.index():
+        if entry.state == "READY" and entry.version is not None:
+            ready.setdefault(entry.model, []).append(entry.version)
+    return {model: sorted(versions) for model, versions in sorted(ready.items())}
+
+
+def load_failures(api: TritonHttp, models: Sequence[str]) -> dict[str, str]:
+    """The index's reason, one line, for each of ``models`` that has a version which is not ready for a reason."""
+    reasons: dict[str, list[str]] = {}
+    for entry in api.index():
+        if entry.model in models and entry.state != "READY" and entry.reason not in ("", "unloaded"):
+            reasons.setdefault(entry.model, []).append(one_line(entry.reason))
+    return {model: " | ".join(lines) for model, lines in reasons.items()}
+
+
+def touch_versions(repository: Path, versions: Mapping[str, Collection[int]]) -> None:
+    """Makes version folders strictly newer, which alone makes Triton load an unchanged version anew.
+
+    The files stay as they are: in a view they are hard links into the model repository.
+    """
+    for model, numbers in versions.items():
+        for number in numbers:
+            folder = repository / model / str(number)
+            newer = max(time.time_ns(), folder.stat().st_mtime_ns + 1)
+            os.utime(folder, ns=(newer, newer))
