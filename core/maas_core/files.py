@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -51,3 +53,23 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Makes ``target`` a folder of its own whose files are hard links to those of ``source``; it appears whole or not.
+
+    Where the two lie on different file systems the files are symbolic links.
+    """
+    staging = target.parent / f".{target.name}.part"
+    shutil.rmtree(staging, ignore_errors=True)
+    shutil.copytree(source, staging, copy_function=_link)
+    staging.rename(target)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
+            raise
+        Path(target).symlink_to(Path(source).absolute())

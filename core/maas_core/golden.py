@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from maas_core.errors import NotHeld
 
 GOLDEN_FILE = "golden.npz"
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 Tensors = Mapping[str, Array]
 
 

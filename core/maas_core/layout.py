@@ -21,9 +21,14 @@ def weights_dir() -> Path:
     return build_dir() / "weights"
 
 
+def bundles_dir() -> Path:
+    """All bundles that export writes, ``MODEL/FORMAT/`` each."""
+    return build_dir() / "bundles"
+
+
 def bundle_dir(model: str, bundle_format: str) -> Path:
     """The bundle that export writes and publish takes."""
-    return build_dir() / "bundles" / model / bundle_format
+    return bundles_dir() / model / bundle_format
 
 
 def view_dir(view: str) -> Path:

@@ -90,6 +90,7 @@ class Manifest(_Record):
 
     Attributes:
         digest: see :func:`payload_digest`.
+        key: digest of all that decides the outcome of an export; an equal key needs no second export.
         requires: the models that an ensemble is made of.
     """
 
@@ -98,6 +99,7 @@ class Manifest(_Record):
     format: str
     digest: str
     files: dict[str, FileEntry]
+    key: str
     requires: tuple[str, ...] = ()
     weights: WeightsEntry | None = None
     training: dict[str, float] = {}

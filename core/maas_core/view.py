@@ -7,15 +7,13 @@ version line added. The repository is never written.
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from maas_core.config import CONFIG_FILE, LABELS_FILE, dump_config, pin_version, read_config
 from maas_core.errors import WrongUse
-from maas_core.files import write_atomic
+from maas_core.files import link_tree, write_atomic
 from maas_core.repository import Published, models_in, versions_of
 
 
@@ -70,7 +68,9 @@ def _choose(repository: Path, models: Sequence[str] | None, versions: Mapping[st
 def _show(model_dir: Path, version: Published, shown: Path) -> None:
     """Adds the version's folder, switches the config to it, drops the others: in this order none is ever missing."""
     shown.mkdir(exist_ok=True)
-    _link_tree(version.path, shown / str(version.version))
+    folder = shown / str(version.version)
+    if not folder.is_dir():
+        link_tree(version.path, folder)
     own_config = version.path / CONFIG_FILE
     source = version.path if own_config.is_file() else model_dir
     labels = source / LABELS_FILE
@@ -91,21 +91,3 @@ def _write_if_changed(path: Path, text: str) -> None:
     """Any change in a model's root makes Triton load all its versions again, so an equal file is left alone."""
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_atomic(path, text)
-
-
-def _link_tree(source: Path, target: Path) -> None:
-    if target.is_dir():
-        return
-    staging = target.parent / f".{target.name}.part"
-    shutil.rmtree(staging, ignore_errors=True)
-    shutil.copytree(source, staging, copy_function=_link)
-    staging.rename(target)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
-            raise
-        Path(target).symlink_to(Path(source).absolute())

@@ -1,0 +1,192 @@
+"""Assembling a bundle: the one folder that holds all that publishing needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maas_core.config import CONFIG_FILE, LABELS_FILE, config_of, dump_config, labels_text
+from maas_core.errors import MaasError, NotHeld
+from maas_core.files import sha256_of
+from maas_core.golden import GOLDEN_FILE, Sample, save_golden
+from maas_core.layout import bundle_dir, bundles_dir
+from maas_core.manifest import (
+    MANIFEST_FILE,
+    Manifest,
+    ObjectiveEntry,
+    ToleranceEntry,
+    WeightsEntry,
+    changed_files,
+    file_entries,
+    payload_digest,
+    read_manifest,
+    write_manifest,
+)
+from maas_export import weights
+from maas_export.catalogue import CatalogueModel, EnsembleModel, PythonModel, Reference, TorchModel, model_named
+from maas_export.onnx_export import OPSET, export_onnx
+from maas_export.python_models import source_dir
+from maas_export.references import reference_of
+
+ONNX_FILE = "model.onnx"
+_RECORDED = ("torch", "onnx", "onnxruntime", "onnxslim", "onnxscript", "numpy", "pillow", "triton-maas")
+TOOL_VERSION = version("triton-maas")
+
+
+def export_bundle(name: str, *, seed: int) -> tuple[Path, bool]:
+    """Writes the bundle of a catalogue model, not yet verified; returns its folder and whether it is new.
+
+    Nothing is written where code, weights, versions and seed are those of a verified bundle that is there already.
+
+    Raises:
+        MaasError: naming the stage that failed; what was there before stays.
+    """
+    model = model_named(name)
+    target = bundle_dir(name, model.bundle_format)
+    stored = weights.required(name) if isinstance(model, TorchModel) else None
+    key = _key(model, stored, seed)
+    if _is_current(target, key):
+        return target, False
+    staging = target.parent / f".{target.name}.part"
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        staging.mkdir(parents=True)
+        _write_payload(model, stored, staging, seed)
+        write_manifest(staging, _manifest(model, stored, staging, key, seed))
+        shutil.rmtree(target, ignore_errors=True)
+        staging.rename(target)
+    except OSError as error:
+        raise MaasError(
+            f"the bundle of {name} could not be written: {error}", "make room or give rights there"
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target, True
+
+
+def step_weights(model: CatalogueModel, bundles: Path) -> dict[str, str | None]:
+    """The torch weights behind the bundles of the steps of ``model``, by network."""
+    found: dict[str, str | None] = {}
+    for step in model.spec.steps:
+        part = model_named(step.model)
+        manifest = read_manifest(bundles / part.name / part.bundle_format)
+        if manifest.weights is not None:
+            found[part.name] = manifest.weights.sha256
+    return found
+
+
+def step_digests(model: CatalogueModel, bundles: Path) -> dict[str, str]:
+    """The digests of the verified bundles that an ensemble is made of.
+
+    Raises:
+        NotHeld: where one is missing or not verified.
+    """
+    digests: dict[str, str] = {}
+    for step in model.spec.steps:
+        folder = bundles / step.model / model_named(step.model).bundle_format
+        manifest = read_manifest(folder)
+        if manifest.verification is None or not manifest.verification.passed:
+            raise NotHeld(f"{step.model}, a step of {model.name}, is not verified", f"run `maas verify {folder}`")
+        digests[step.model] = manifest.digest
+    return digests
+
+
+def _key(model: CatalogueModel, stored: weights.StoredWeights | None, seed: int) -> str:
+    package = Path(__file__).parent
+    code = {path.relative_to(package).as_posix(): sha256_of(path) for path in sorted(package.rglob("*.py"))}
+    sources = source_dir(model.name).glob("*.py") if isinstance(model, PythonModel) else ()
+    parts = {
+        "config": dump_config(config_of(model.spec)),
+        "code": code,
+        "sources": {path.name: sha256_of(path) for path in sorted(sources)},
+        "weights": stored.record.sha256 if stored else None,
+        "steps": step_digests(model, bundles_dir()),
+        "versions": _versions(),
+        "seed": seed,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _is_current(target: Path, key: str) -> bool:
+    if not (target / MANIFEST_FILE).is_file():
+        return False
+    try:
+        manifest = read_manifest(target)
+    except NotHeld:
+        return False
+    stamp = manifest.verification
+    return manifest.key == key and stamp is not None and stamp.passed and not changed_files(target, manifest)
+
+
+def _write_payload(model: CatalogueModel, stored: weights.StoredWeights | None, folder: Path, seed: int) -> None:
+    (folder / CONFIG_FILE).write_text(dump_config(config_of(model.spec)), encoding="utf-8")
+    if model.spec.labels:
+        (folder / LABELS_FILE).write_text(labels_text(model.spec.labels), encoding="utf-8")
+    weights_of: Mapping[str, str | None] = {}
+    if isinstance(model, TorchModel) and stored is not None:
+        export_onnx(model, stored.load_into(model.build()), folder / ONNX_FILE)
+        weights_of = {model.name: stored.record.sha256}
+    elif isinstance(model, PythonModel):
+        for path in sorted(source_dir(model.name).glob("*.py")):
+            shutil.copyfile(path, folder / path.name)
+        for name, text in model.assets.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    elif isinstance(model, EnsembleModel):
+        weights_of = step_weights(model, bundles_dir())
+    reference = reference_of(model, weights_of)
+    if reference is None:
+        raise MaasError(f"the torch weights behind {model.name} are not on this machine", "run `maas train` first")
+    save_golden(folder / GOLDEN_FILE, samples_of(model, reference, seed, "golden"))
+
+
+def samples_of(model: CatalogueModel, reference: Reference, seed: int, prefix: str) -> list[Sample]:
+    """Seeded requests at every batch size that verification tries, with their right answers."""
+    rng = np.random.default_rng(seed)
+    samples = []
+    for batch_size in model.batch_sizes:
+        inputs = model.sample_inputs(rng, batch_size)
+        samples.append(Sample(f"{prefix}-batch{batch_size}", inputs, reference(inputs)))
+    return samples
+
+
+def _manifest(
+    model: CatalogueModel, stored: weights.StoredWeights | None, folder: Path, key: str, seed: int
+) -> Manifest:
+    files = file_entries(folder)
+    return Manifest(
+        model=model.name,
+        format=model.bundle_format,
+        digest=payload_digest(files),
+        files=files,
+        key=key,
+        requires=tuple(step.model for step in model.spec.steps),
+        weights=WeightsEntry(source=stored.record.source, sha256=stored.record.sha256) if stored else None,
+        training=_training_figures(stored),
+        seed=seed,
+        versions=_versions(),
+        opset=OPSET if isinstance(model, TorchModel) else None,
+        tolerances={name: ToleranceEntry(**asdict(value)) for name, value in model.spec.tolerances.items()},
+        objective=ObjectiveEntry(**asdict(model.spec.objective)),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        tool_version=TOOL_VERSION,
+    )
+
+
+def _training_figures(stored: weights.StoredWeights | None) -> dict[str, float]:
+    if stored is None:
+        return {}
+    figures: dict[str, Any] = stored.record.evaluation
+    return {name: value for name, value in figures.items() if isinstance(value, float)}
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _RECORDED}

@@ -1,0 +1,115 @@
+"""torch -> ONNX, with named dynamic axes, and the proof that the axes stayed dynamic."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxslim
+import torch
+from torch import nn
+
+from maas_core.dtypes import ONNX_OF, TRITON_OF_ONNX
+from maas_core.errors import MaasError
+from maas_core.spec import ModelSpec, TensorSpec
+from maas_export.catalogue import TorchModel
+
+OPSET = 20
+"""Attention stays made of plain operators (opset 23 makes it one whose mask the CPU provider refuses)."""
+IR_VERSION = 10
+"""The newest that onnxruntime 1.19 of Triton 24.10 reads."""
+BATCH_AXIS = "batch"
+_EXAMPLE_BATCH = 2
+"""Size 1 on a dynamic axis would be taken for a constant."""
+
+
+def export_onnx(model: TorchModel, module: nn.Module, path: Path) -> None:
+    """Writes ``module`` as one ONNX file.
+
+    Raises:
+        MaasError: where the module is in training mode, or the graph does not keep names, datatypes and axes of the spec.
+    """
+    if any(part.training for part in module.modules()):
+        raise MaasError(f"{model.name} is in training mode", "call eval() on the module before exporting it")
+    inputs = model.sample_inputs(np.random.default_rng(0), _EXAMPLE_BATCH)
+    names = [tensor.name for tensor in model.spec.inputs]
+    with warnings.catch_warnings():
+        # The exporter's own deprecations say nothing about the model.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            tuple(torch.from_numpy(inputs[name]) for name in names),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=names,
+            output_names=[tensor.name for tensor in model.spec.outputs],
+            dynamic_shapes=tuple(_dynamic_axes(tensor, model.spec) for tensor in model.spec.inputs),
+            verbose=False,
+        )
+    if program is None:
+        raise MaasError(f"torch.onnx.export gave no program for {model.name}", "try another torch version")
+    graph = _slimmed(program.model_proto)
+    problems = graph_problems(graph, model.spec)
+    if problems:
+        raise MaasError(f"the ONNX graph of {model.name} does not fit its spec: {'; '.join(problems)}", "mend the spec")
+    onnx.save(graph, path)
+
+
+def _dynamic_axes(tensor: TensorSpec, spec: ModelSpec) -> dict[int, str]:
+    offset = 1 if spec.serving.max_batch_size else 0
+    axes = {position + offset: dim for position, dim in enumerate(tensor.dims) if isinstance(dim, str)}
+    return {0: BATCH_AXIS, **axes} if offset else axes
+
+
+def _slimmed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Constants folded, and without the metadata, which holds paths of the building machine."""
+    slim: onnx.ModelProto = onnxslim.slim(model)
+    slim.ir_version = IR_VERSION
+    slim.doc_string = ""
+    for holder in (slim, slim.graph, *slim.graph.node, *slim.graph.input, *slim.graph.output, *slim.graph.value_info):
+        holder.ClearField("doc_string")
+        holder.ClearField("metadata_props")
+    onnx.checker.check_model(slim, full_check=True)
+    return slim
+
+
+def graph_problems(model: onnx.ModelProto, spec: ModelSpec) -> list[str]:
+    """What in the graph's signature contradicts the spec, a few words each; empty where nothing does."""
+    problems = [
+        f"opset is {entry.version}, wanted {OPSET}"
+        for entry in model.opset_import
+        if entry.domain in ("", "ai.onnx") and entry.version != OPSET
+    ]
+    batched = spec.serving.max_batch_size > 0
+    for kind, wanted, values in (
+        ("input", spec.inputs, model.graph.input),
+        ("output", spec.outputs, model.graph.output),
+    ):
+        found: Mapping[str, Any] = {value.name: value.type.tensor_type for value in values}
+        if list(found) != [tensor.name for tensor in wanted]:
+            problems.append(f"{kind}s are {', '.join(found)}; wanted {', '.join(tensor.name for tensor in wanted)}")
+        for tensor in wanted:
+            if tensor.name in found:
+                problems += _tensor_problems(tensor, found[tensor.name], batched)
+    return problems
+
+
+def _tensor_problems(tensor: TensorSpec, found: Any, batched: bool) -> list[str]:
+    if found.elem_type != ONNX_OF[tensor.datatype]:
+        return [f"{tensor.name} is {TRITON_OF_ONNX.get(found.elem_type, '?')}, wanted {tensor.datatype}"]
+    wanted = [*([BATCH_AXIS] if batched else []), *tensor.dims]
+    dims = list(found.shape.dim)
+    if len(dims) != len(wanted):
+        return [f"{tensor.name} has {len(dims)} axes, wanted {len(wanted)}"]
+    problems = []
+    for position, (dim, want) in enumerate(zip(dims, wanted, strict=True)):
+        size = dim.dim_value if dim.HasField("dim_value") else None
+        if isinstance(want, str) and size is not None:
+            problems.append(f"axis {position} ({want}) of {tensor.name} is frozen at {size}")
+        if isinstance(want, int) and size != want:
+            problems.append(f"axis {position} of {tensor.name} is {size or dim.dim_param}, wanted {want}")
+    return problems

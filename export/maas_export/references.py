@@ -1,0 +1,57 @@
+"""The right answer to a request, computed in this process: by torch, by a model's pure functions, or by its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from maas_core.golden import Tensors
+from maas_export import weights
+from maas_export.catalogue import CatalogueModel, EnsembleModel, PythonModel, Reference, TorchModel, model_named
+
+
+def reference_of(model: CatalogueModel, weights_of: Mapping[str, str | None]) -> Reference | None:
+    """The reference of ``model``.
+
+    Args:
+        model: the model.
+        weights_of: the digests of the torch weights, by name of the network.
+
+    Returns:
+        ``None`` where the torch weights are not kept on this machine.
+    """
+    if isinstance(model, TorchModel):
+        sha256 = weights_of.get(model.name)
+        stored = weights.by_digest(model.name, sha256) if sha256 else None
+        return None if stored is None else torch_reference(model, stored.load_into(model.build()))
+    if isinstance(model, PythonModel):
+        return model.reference
+    if isinstance(model, EnsembleModel):
+        return _ensemble_reference(model, weights_of)
+    raise TypeError(f"{type(model).__name__} is no kind of model that has a reference")
+
+
+def torch_reference(model: TorchModel, module: nn.Module) -> Reference:
+    """``module`` as a function of arrays."""
+    names = [tensor.name for tensor in model.spec.outputs]
+
+    def reference(inputs: Tensors) -> Tensors:
+        arguments = [torch.from_numpy(inputs[tensor.name]) for tensor in model.spec.inputs]
+        with torch.inference_mode():
+            outputs = module(*arguments)
+        values = outputs if isinstance(outputs, tuple) else (outputs,)
+        return {name: value.numpy() for name, value in zip(names, values, strict=True)}
+
+    return reference
+
+
+def _ensemble_reference(model: EnsembleModel, weights_of: Mapping[str, str | None]) -> Reference | None:
+    steps: dict[str, Reference] = {}
+    for step in model.spec.steps:
+        reference = reference_of(model_named(step.model), weights_of)
+        if reference is None:
+            return None
+        steps[step.model] = reference
+    return lambda inputs: model.reference(steps, inputs)

@@ -1,0 +1,159 @@
+"""Verifying a bundle: every rung of the ladder, then the stamp."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from maas_core.config import CONFIG_FILE, LABELS_FILE, dump_config, pin_version, read_config
+from maas_core.errors import MaasError, NotHeld
+from maas_core.files import link_tree
+from maas_core.golden import GOLDEN_FILE, load_golden
+from maas_core.layout import build_dir, view_dir
+from maas_core.manifest import (
+    Manifest,
+    RungResult,
+    Verification,
+    changed_files,
+    file_entries,
+    payload_digest,
+    read_manifest,
+    write_manifest,
+)
+from maas_core.serving import Served, serve
+from maas_core.spec import Tolerance
+from maas_export.bundle import ONNX_FILE, TOOL_VERSION, samples_of, step_digests, step_weights
+from maas_export.catalogue import CatalogueModel, EnsembleModel, TorchModel, model_named
+from maas_export.ladder import Task, climb, failed, onnx_rung, served_rung
+from maas_export.references import reference_of
+
+_SCRATCH_VERSION = 1
+
+
+def verify_bundle(bundle: Path, *, seed: int, url: str | None = None, numbers_only: bool = False) -> Verification:
+    """Climbs the ladder on a finished bundle and stamps its manifest with the outcome.
+
+    Args:
+        bundle: the bundle's folder.
+        seed: of the fresh requests that are asked beside the golden ones.
+        url: hold this running server against the bundle instead of a scratch one; nothing is stamped.
+        numbers_only: do not mind files that were changed after export; nothing is stamped.
+
+    Raises:
+        NotHeld: where the folder is no bundle, or a step of an ensemble is missing or not verified.
+    """
+    manifest = read_manifest(bundle)
+    model = model_named(manifest.model)
+    bundles = bundle.absolute().parent.parent
+    requires = step_digests(model, bundles)
+    rungs = [] if numbers_only else [_files_rung(bundle, manifest)]
+    task, reference_rung = _task(model, manifest, bundle, bundles, seed)
+    rungs += [reference_rung] if reference_rung else []
+    if isinstance(model, TorchModel):
+        rungs.append(onnx_rung(bundle / ONNX_FILE, task))
+    if url:
+        rungs.append(served_rung(url.partition(":")[0], url, model.name, task))
+    else:
+        with _scratch_server(model, bundle, bundles) as served:
+            rungs += _served_rungs(served, model, task)
+    verification = Verification(
+        passed=all(rung.passed for rung in rungs),
+        digest=payload_digest(file_entries(bundle)),
+        requires=requires,
+        rungs=tuple(rungs),
+        verified_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        tool_version=TOOL_VERSION,
+    )
+    if not url and not numbers_only:
+        write_manifest(bundle, manifest.model_copy(update={"verification": verification}))
+    return verification
+
+
+def _files_rung(bundle: Path, manifest: Manifest) -> RungResult:
+    problems = changed_files(bundle, manifest)
+    return RungResult(
+        rung="files", passed=not problems, samples=len(manifest.files), outputs=(), detail="; ".join(problems)
+    )
+
+
+def _task(
+    model: CatalogueModel, manifest: Manifest, bundle: Path, bundles: Path, seed: int
+) -> tuple[Task, RungResult | None]:
+    """What the rungs are held to, and the first rung: whether the reference still answers as the golden samples say.
+
+    Where the torch weights are not on this machine, the golden samples alone speak for them.
+    """
+    tolerances = {name: Tolerance(entry.absolute, entry.relative) for name, entry in manifest.tolerances.items()}
+    golden = load_golden(bundle / GOLDEN_FILE)
+    if not golden:
+        raise NotHeld(f"{bundle / GOLDEN_FILE} holds no sample", f"run `maas export {model.name}` again")
+    reference = reference_of(model, _weights_of(model, manifest, bundles))
+    if reference is None:
+        return Task(model.spec, tolerances, golden), None
+    name = "torch" if isinstance(model, TorchModel) else "steps" if isinstance(model, EnsembleModel) else "python"
+    rung = climb(name, Task(model.spec, tolerances, golden), reference)
+    return Task(model.spec, tolerances, [*golden, *samples_of(model, reference, seed, "fresh")]), rung
+
+
+def _weights_of(model: CatalogueModel, manifest: Manifest, bundles: Path) -> dict[str, str | None]:
+    own = {model.name: manifest.weights.sha256} if manifest.weights is not None else {}
+    return {**step_weights(model, bundles), **own}
+
+
+@contextmanager
+def _scratch_server(model: CatalogueModel, bundle: Path, bundles: Path) -> Iterator[Served]:
+    """A server of its own over a repository that holds nothing but this bundle and its steps."""
+    name = f"verify-{os.getpid()}-{model.name}"
+    repository = build_dir() / "scratch" / name
+    try:
+        repository.mkdir(parents=True)
+        _place(bundle, repository / model.name)
+        for step in model.spec.steps:
+            _place(bundles / step.model / model_named(step.model).bundle_format, repository / step.model)
+        with serve(repository, view=name) as served:
+            yield served
+    finally:
+        shutil.rmtree(repository, ignore_errors=True)
+        shutil.rmtree(view_dir(name), ignore_errors=True)
+
+
+def _place(bundle: Path, model_dir: Path) -> None:
+    model_dir.mkdir()
+    link_tree(bundle, model_dir / str(_SCRATCH_VERSION))
+    config = pin_version(read_config(bundle), _SCRATCH_VERSION)
+    (model_dir / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
+    labels = bundle / LABELS_FILE
+    if labels.is_file():
+        shutil.copyfile(labels, model_dir / LABELS_FILE)
+
+
+def _served_rungs(served: Served, model: CatalogueModel, task: Task) -> Sequence[RungResult]:
+    reason = served.failed.get(model.name)
+    if reason or model.name not in served.models:
+        return [failed(name, f"did not load: {reason or 'the server does not say why'}") for name in ("http", "grpc")]
+    return [
+        served_rung("http", served.http, model.name, task),
+        served_rung("grpc", served.grpc, model.name, task),
+    ]
+
+
+def first_divergence(verification: Verification) -> str:
+    """The first rung and output that diverge, in one sentence.
+
+    Raises:
+        MaasError: where all rungs passed.
+    """
+    for rung in verification.rungs:
+        if rung.passed:
+            continue
+        bad = next((output for output in rung.outputs if not output.passed), None)
+        if bad is not None:
+            return f"rung {rung.rung!r}, output {bad.output!r}: {bad.detail}"
+        if rung.detail:
+            return f"rung {rung.rung!r}: {rung.detail}"
+        return f"rung {rung.rung!r}: the top-1 answer differs in {1 - (rung.agreement or 0):.2%} of samples"
+    raise MaasError("no rung diverged")
