@@ -77,7 +77,8 @@ class TritonPythonModel:
         check_contract(config, graph)
         sequences = Sequences(config) if config.is_sequence else None
         self._batcher = Batcher(config, graph, runner_of(session, graph, run_options(config)), sequences)
-        self._version_info = expose_version(args["model_name"], args["model_version"], version_folder)
+        # Triton shows a metric for as long as both objects live.
+        self._version_family, self._version_metric = expose_version(args["model_name"], args["model_version"], version_folder)
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """Answers ``requests``, which Triton has batched, each with outputs or with an error."""
@@ -105,14 +106,14 @@ def open_model(path: Path, model: str, options: Any, providers: list[Any]) -> An
         raise LoadError(f"ONNX Runtime cannot load '{file}': {error}") from None
 
 
-def expose_version(model: str, version: str, version_folder: Path) -> pb_utils.Metric:
-    """Publishes ``maas_version_info{model,version,digest} 1``, the proof of which bytes serve; the metric lives as long as the result does."""
+def expose_version(model: str, version: str, version_folder: Path) -> tuple[pb_utils.MetricFamily, pb_utils.Metric]:
+    """Publishes ``maas_version_info{model,version,digest} 1``, the proof of which bytes serve."""
     family = pb_utils.MetricFamily(
         name="maas_version_info", description="The versions that serve, with the digest of their payload", kind=pb_utils.MetricFamily.GAUGE
     )
     metric = family.Metric(labels={"model": model, "version": version, "digest": read_digest(version_folder)})
     metric.set(1)
-    return metric
+    return family, metric
 
 
 def read_digest(version_folder: Path) -> str:
