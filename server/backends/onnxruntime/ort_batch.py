@@ -66,7 +66,7 @@ class Batcher:
         self._scalars = {
             tensor.name: tensor.dims for tensor in config.outputs if not graph.outputs[tensor.name].shape
         }
-        self._carried = [name for name in (sequences.output_names if sequences else ()) if name not in self._writers]
+        self._carried = sequences.output_names if sequences is not None else ()
 
     def respond(self, requests: Sequence[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One response per request, in order; never raises on account of a request."""
@@ -115,7 +115,7 @@ class Batcher:
 
     def _finish(self, jobs: Sequence[Job], feeds: Mapping[str, Array]) -> None:
         wanted_by = self._wanted(jobs)
-        wanted = [name for name in self._outputs if any(name in names for names in wanted_by)] + self._carried
+        wanted = list(dict.fromkeys([*self._carried, *(name for names in wanted_by for name in names)]))
         outputs = dict(zip(wanted, self._run(wanted, feeds), strict=True))
         parts = {name: self._cut(name, array, jobs) for name, array in outputs.items()}
         for index, job in enumerate(jobs):

@@ -1,0 +1,112 @@
+"""One real server per test module, and a bare ``tritonclient`` to ask it over both protocols."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.grpc as grpc_client
+import tritonclient.http as http_client
+from maas_server.embedded import EmbeddedTriton, embedded_triton
+
+# With importlib's import mode the helpers beside the tests are found only if their folder is on the path.
+sys.path.append(str(Path(__file__).parent))
+
+from backend_models import ONNX_OF  # noqa: E402 - found by the line above
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+DATATYPE_OF = {
+    "bool": "BOOL",
+    "float16": "FP16",
+    "bfloat16": "BF16",
+    "float32": "FP32",
+    "float64": "FP64",
+    "object": "BYTES",
+    **{name.lower(): name for name in ONNX_OF if "INT" in name},
+}
+
+
+class Served:
+    """A running server and one client per protocol."""
+
+    def __init__(self, triton: EmbeddedTriton) -> None:
+        self.triton = triton
+        self.failed = triton.failed
+        self._local = threading.local()
+        self.grpc = grpc_client.InferenceServerClient(triton.grpc_url)
+
+    @property
+    def http(self) -> Any:
+        """This thread's HTTP client; it may not be used from another thread."""
+        if not hasattr(self._local, "http"):
+            self._local.http = http_client.InferenceServerClient(self.triton.http_url, network_timeout=30)
+        return self._local.http
+
+    def infer(
+        self, model: str, inputs: Arrays, *, protocol: str = "grpc", outputs: Sequence[str] = (), **options: Any
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        """Sends one request; the outputs by name, as numpy arrays."""
+        wire, client = (http_client, self.http) if protocol == "http" else (grpc_client, self.grpc)
+        wanted = [wire.InferRequestedOutput(name) for name in outputs] or None
+        result = client.infer(model, self._tensors(wire, inputs), outputs=wanted, **options)
+        response = result.get_response()
+        entries = response["outputs"] if protocol == "http" else response.outputs
+        names = [entry["name"] if protocol == "http" else entry.name for entry in entries]
+        return {name: result.as_numpy(name) for name in names}
+
+    def infer_at_once(self, model: str, requests: Sequence[Arrays], **options: Any) -> list[Any]:
+        """Sends all requests before the first answer is read, so that Triton batches them; answers or exceptions, in order."""
+
+        def send(inputs: Arrays) -> Any:
+            try:
+                return self.infer(model, inputs, **options)
+            except grpc_client.InferenceServerException as error:
+                return error
+
+        with ThreadPoolExecutor(len(requests)) as pool:
+            return list(pool.map(send, requests))
+
+    def executions(self, model: str) -> tuple[int, int]:
+        """How many rows were inferred so far, and in how many runs."""
+        entry = self.http.get_inference_statistics(model)["model_stats"][0]
+        return entry["inference_count"], entry["execution_count"]
+
+    def log(self) -> str:
+        """What the server has logged so far."""
+        return self.triton.log_path.read_text(errors="replace")
+
+    @staticmethod
+    def _tensors(wire: Any, inputs: Arrays) -> list[Any]:
+        tensors = []
+        for name, array in inputs.items():
+            tensor = wire.InferInput(name, array.shape, DATATYPE_OF[array.dtype.name])
+            tensor.set_data_from_numpy(array)
+            tensors.append(tensor)
+        return tensors
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Served]]:
+    """``serve(write, *arguments)``: ``write(repository)`` fills a repository, which is then served while the module's tests run."""
+    with_servers: list[Any] = []
+
+    def start(write: Callable[[Path], None], *arguments: str) -> Served:
+        folder = tmp_path_factory.mktemp("backend")
+        write(folder / "repository")
+        context = embedded_triton(
+            folder / "repository", log_path=folder / "triton.log", stop_timeout_s=0.0, extra_arguments=arguments
+        )
+        served = Served(context.__enter__())
+        with_servers.append((context, served))
+        return served
+
+    yield start
+    for context, served in with_servers:
+        served.grpc.close()
+        context.__exit__(None, None, None)
