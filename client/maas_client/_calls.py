@@ -79,10 +79,21 @@ class InferAnswer:
     """One inference response."""
 
     model: str
-    version: str
+    version: int
     request_id: str
     outputs: dict[str, Array]
     parameters: Mapping[str, ParameterValue]
+
+
+def read_version(text: str) -> int:
+    """The version that a server tells.
+
+    Raises:
+        ValueError: it is not a positive integer.
+    """
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(f"it tells the version {text!r}")
+    return int(text)
 
 
 Answer = InferAnswer | bool | dict[str, Any]

@@ -128,12 +128,9 @@ class Core:
     def _result(self, spec: ModelSpec, version: str, answer: Answer, timing: Timing) -> InferResult:
         if not isinstance(answer, InferAnswer):
             raise BadAnswerError(f"{spec.name}: the answer is no inference response", model=spec.name)
-        if not answer.version.isdecimal():
-            raise BadAnswerError(f"{spec.name}: the answer tells the version {answer.version!r}", model=spec.name)
-        answered = int(answer.version)
-        if answered not in spec.versions:
+        if answer.version not in spec.versions:
             self._known.pop((spec.name, version), None)
-        return InferResult(answer.outputs, answer.model, answered, answer.request_id, answer.parameters, timing)
+        return InferResult(answer.outputs, answer.model, answer.version, answer.request_id, answer.parameters, timing)
 
 
 def _build(

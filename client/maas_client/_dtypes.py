@@ -7,6 +7,7 @@ float32 at this library's surface.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable
 from typing import Any
@@ -71,9 +72,9 @@ def decode(data: bytes | bytearray | memoryview, datatype: str, shape: tuple[int
     """
     if datatype not in NUMPY_OF:
         raise ValueError(f"unknown datatype {datatype!r}")
-    count = 1
-    for size in shape:
-        count *= size
+    if any(size < 0 for size in shape):
+        raise ValueError(f"the shape {list(shape)} has a negative dimension")
+    count = math.prod(shape)
     if datatype == "BYTES":
         return _decode_bytes(memoryview(data), count).reshape(shape)
     wanted_bytes = count * ITEM_SIZE_BYTES[datatype]

@@ -23,6 +23,7 @@ from maas_client._calls import (
     MetadataCall,
     ParameterValue,
     ReadyCall,
+    read_version,
 )
 from maas_client._dtypes import decode
 from maas_client._protobuf import bytes_field, split_bytes_field, to_dict
@@ -149,7 +150,7 @@ def decode_infer(data: bytes) -> InferAnswer:
         for output, piece in zip(message.outputs, raw, strict=True)
     }
     parameters = {key: _parameter(value) for key, value in message.parameters.items()}
-    return InferAnswer(message.model_name, message.model_version, message.id, outputs, parameters)
+    return InferAnswer(message.model_name, read_version(message.model_version), message.id, outputs, parameters)
 
 
 def _parameter(parameter: Any) -> ParameterValue:

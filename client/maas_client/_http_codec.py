@@ -21,6 +21,7 @@ from maas_client._calls import (
     LiveCall,
     MetadataCall,
     ReadyCall,
+    read_version,
 )
 from maas_client._dtypes import NUMPY_OF, Array, decode
 from maas_client.errors import BadAnswerError, MaasClientError, error_of_http, server_answer
@@ -163,7 +164,7 @@ def _decode_infer(call: InferCall, response: HttpResponse, endpoint: str) -> Inf
             piece = tail[position : position + size_bytes]
             position += size_bytes
             outputs[entry["name"]] = decode(piece, entry["datatype"], shape)
-        model, version = str(header["model_name"]), str(header.get("model_version", ""))
+        model, version = str(header["model_name"]), read_version(str(header.get("model_version", "")))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _bad(call, endpoint, str(error) if isinstance(error, ValueError) else repr(error)) from error
     if position != len(tail):
