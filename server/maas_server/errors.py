@@ -4,6 +4,7 @@
  ├── ``UnusableEnvironment``  this machine or this Python cannot run the server
  ├── ``TritonNotFound``       there is no ``tritonserver`` to run
  ├── ``PortTaken``            another process listens where the server should
+ ├── ``AlreadyServed``        another supervisor serves the same view
  ├── ``NothingToServe``       the repository does not exist or holds no such model
  └── ``StartFailed``          the server ended, or never became ready
 """
@@ -27,6 +28,12 @@ class TritonNotFound(MaasError):
 
 class PortTaken(MaasError):
     """Another process listens where the server should."""
+
+    exit_code = ExitCode.WRONG_USE
+
+
+class AlreadyServed(MaasError):
+    """Another supervisor serves the same view."""
 
     exit_code = ExitCode.WRONG_USE
 

@@ -9,8 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from maas_core.config import CONFIG_FILE, read_config
-from maas_core.errors import WrongUse
+from maas_server.ensembles import steps_by_ensemble
 from maas_server.server_log import one_line
 from maas_server.triton_http import TritonHttp, TritonRefused, TritonUnreachable
 
@@ -46,7 +45,7 @@ class Loader:
         Returns:
             The reason, one line, for each that did not load.
         """
-        ensembles = sorted(set(models) & ensembles_in(self._repository))
+        ensembles = sorted(set(models) & steps_by_ensemble(self._repository).keys())
         failed: dict[str, str] = {}
         for group in (sorted(set(models) - set(ensembles)), ensembles):
             with ThreadPoolExecutor(_PARALLEL_LOADS, thread_name_prefix="load") as pool:
@@ -60,7 +59,7 @@ class Loader:
             models: what to load.
             settle_s: how long a model counts as being loaded after its load.
         """
-        ensembles = ensembles_in(self._repository)
+        ensembles = steps_by_ensemble(self._repository)
         failed: dict[str, str] = {}
         for model in sorted(models, key=lambda name: (name in ensembles, name)):
             reason = self.load(model, settle_s)
@@ -76,7 +75,9 @@ class Loader:
             self._loading.add(model)
         try:
             self._api.load(model, self._timeout_s)
-            time.sleep(settle_s)
+            if settle_s:
+                time.sleep(settle_s)
+                self._api.index()
         except TritonRefused as error:
             return self._reason(model) or one_line(str(error))
         except TritonUnreachable as error:
@@ -96,22 +97,6 @@ class Loader:
             return load_failures(self._api, [model]).get(model, "")
         except (TritonRefused, TritonUnreachable):
             return ""
-
-
-def ensembles_in(repository: Path) -> set[str]:
-    """The models whose configuration says that they are ensembles.
-
-    A configuration that cannot be read is Triton's to refuse, with its own words.
-    """
-    found = set()
-    for path in repository.glob(f"*/{CONFIG_FILE}"):
-        try:
-            config = read_config(path.parent)
-        except (WrongUse, UnicodeDecodeError):
-            continue
-        if config.platform == "ensemble" or config.HasField("ensemble_scheduling"):
-            found.add(path.parent.name)
-    return found
 
 
 def ready_models(api: TritonHttp) -> dict[str, list[int]]:

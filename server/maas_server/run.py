@@ -1,0 +1,207 @@
+"""One life of a server under supervision: it loads its models, and gets dead stubs replaced."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from maas_server.crash_loop import CRASH_LIMIT, CrashLoop
+from maas_server.guard import SHARED_MEMORY
+from maas_server.launcher import RunningTriton
+from maas_server.loading import Loader, ready_models, touch_versions
+from maas_server.reporter import Reporter
+from maas_server.stubs import StubFault, StubWatch, end_stub
+from maas_server.triton_http import TritonRefused, TritonUnreachable
+
+_REFRESH_S = 2.0
+_PRIVATE = 0o600
+
+
+class Run:
+    """The models of one running server.
+
+    Args:
+        running: the server.
+        view: what it serves.
+        shm_prefix: what the names of its shared memory start with.
+        load_timeout_s: how long a model may take to load.
+        loops: the crash loop of each model's stubs; it outlives this run.
+        left_out: why a model is not loaded, by model; it outlives this run.
+        reporter: whom to tell.
+    """
+
+    def __init__(
+        self,
+        running: RunningTriton,
+        view: Path,
+        *,
+        shm_prefix: str,
+        load_timeout_s: float,
+        loops: dict[str, CrashLoop],
+        left_out: dict[str, str],
+        reporter: Reporter,
+    ) -> None:
+        self.running = running
+        self.ready_at: float | None = None
+        self._view = view
+        self._shm_prefix = shm_prefix
+        self._loops = loops
+        self._left_out = left_out
+        self._reporter = reporter
+        self._loader = Loader(running.api, view, load_timeout_s)
+        self._stubs = StubWatch(running.process.pid)
+        self._pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="load")
+        self._start: Future[dict[str, str]] | None = None
+        self._loads: dict[str, Future[str]] = {}
+        self._failed: dict[str, str] = {}
+        self._ready: dict[str, list[int]] = {}
+        self._loaded_at: dict[str, float] = {}
+        self._groups: dict[str, str] = {}
+        self._next_refresh = 0.0
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why a model that should serve does not."""
+        return {**self._failed, **self._left_out}
+
+    @property
+    def models(self) -> dict[str, list[int]]:
+        """The versions that are ready, by model."""
+        return self._ready
+
+    @property
+    def loading(self) -> frozenset[str]:
+        """The models whose load has begun and not ended."""
+        return self._loader.loading
+
+    def begin(self, models: Collection[str], settle_s: float | None) -> None:
+        """Starts to load ``models``; one by one where ``settle_s`` is given (:meth:`Loader.load_one_by_one`)."""
+        if settle_s is None:
+            self._start = self._pool.submit(self._loader.load_all, models)
+        else:
+            self._start = self._pool.submit(self._loader.load_one_by_one, models, settle_s)
+
+    def close(self) -> None:
+        """Lets go of the loads that were still under way."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def tick(self) -> None:
+        """Looks at everything once; call it several times a second."""
+        self._finish_start()
+        self._finish_loads()
+        for fault in self._stubs.scan():
+            self._on_stub_fault(fault)
+        if self.ready_at is not None and time.monotonic() >= self._next_refresh:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Asks the server what is ready, and tells it."""
+        self._next_refresh = time.monotonic() + _REFRESH_S
+        make_private(self._shm_prefix)
+        try:
+            self._ready = ready_models(self.running.api)
+        except (TritonRefused, TritonUnreachable):
+            # It is ending, or too busy to answer: the process is what tells.
+            return
+        self._failed = {m: reason for m, reason in self._failed.items() if m not in self._ready}
+        self._reporter.serving(self._ready, self.failed)
+
+    def load(self, model: str, *, anew: bool, delay_s: float = 0.0) -> None:
+        """Starts to load one model, unless that is under way.
+
+        Args:
+            model: its name.
+            anew: also where the version is the same.
+            delay_s: how long to wait before.
+        """
+        if model not in self._loads:
+            self._loads[model] = self._pool.submit(self._load, model, anew, delay_s)
+
+    def unload(self, model: str) -> None:
+        """Takes one model out."""
+        try:
+            self.running.api.unload(model)
+        except (TritonRefused, TritonUnreachable) as error:
+            self._reporter.load_failed(model, f"it could not be unloaded: {error}")
+
+    def _load(self, model: str, anew: bool, delay_s: float) -> str:
+        time.sleep(delay_s)
+        began = time.monotonic()
+        if anew:
+            touch_versions(self._view, {model: self._ready.get(model, ())})
+        reason = self._loader.load(model)
+        if not reason and anew:
+            self._reporter.reloaded(model, time.monotonic() - began)
+        return reason
+
+    def _finish_start(self) -> None:
+        if self._start is None or not self._start.done() or self.ready_at is not None:
+            return
+        if self.running.process.exit_code() is not None:
+            return
+        self._note_results(self._start.result())
+        self.ready_at = time.monotonic()
+        self.refresh()
+        self._loaded_at = dict.fromkeys(self._ready, self.ready_at)
+
+    def _finish_loads(self) -> None:
+        done = [model for model, future in self._loads.items() if future.done()]
+        if not done:
+            return
+        self._note_results({model: self._loads.pop(model).result() for model in done})
+        self._loaded_at |= dict.fromkeys(done, time.monotonic())
+        self.refresh()
+
+    def _note_results(self, reasons: Mapping[str, str]) -> None:
+        for model, reason in reasons.items():
+            self._failed.pop(model, None)
+            if reason:
+                self._failed[model] = reason
+                self._reporter.load_failed(model, reason)
+        self._stubs.discover()
+        self._groups = {}
+
+    def _on_stub_fault(self, fault: StubFault) -> None:
+        model = self._model_of(fault.instance)
+        if model is None or model in self._left_out:
+            return
+        end_stub(fault)
+        self._reporter.stub_fault(model, fault.instance, fault.fault)
+        if model in self._loads:
+            return
+        loop = self._loops.setdefault(model, CrashLoop())
+        loop.record(time.monotonic() - self._loaded_at.get(model, 0.0))
+        if loop.limit_reached:
+            self._left_out[model] = f"its process ended {CRASH_LIMIT} times in a row soon after it was loaded"
+            self._reporter.left_out(model, self._left_out[model])
+            self.unload(model)
+        else:
+            self.load(model, anew=True, delay_s=loop.delay_s)
+
+    def _model_of(self, instance: str) -> str | None:
+        """Instances are named after their instance group, which by default is named after the model."""
+        group = instance.rpartition("_")[0]
+        if group not in self._groups:
+            self._groups = self._instance_groups()
+        return self._groups.get(group)
+
+    def _instance_groups(self) -> dict[str, str]:
+        groups: dict[str, str] = {}
+        for model in self._ready:
+            try:
+                config = self.running.api.config(model)
+            except (TritonRefused, TritonUnreachable):
+                continue
+            groups |= {group["name"]: model for group in config.get("instance_group", [])}
+        return groups
+
+
+def make_private(shm_prefix: str) -> None:
+    """Closes a server's shared memory to other users: it is made with mode 0644 whatever the umask says."""
+    for region in SHARED_MEMORY.glob(f"{shm_prefix}*"):
+        try:
+            region.chmod(_PRIVATE)
+        except FileNotFoundError:
+            continue

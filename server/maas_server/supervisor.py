@@ -1,0 +1,298 @@
+"""``maas serve``: keeps one server over one view running, and its models served."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from maas_core.config import CONFIG_FILE
+from maas_core.errors import MaasError
+from maas_core.layout import view_dir
+from maas_core.view import build_view
+from maas_server.crash_loop import CRASH_LIMIT, CrashLoop
+from maas_server.drain import drain
+from maas_server.embedded import models_to_load, new_log_path
+from maas_server.ensembles import with_steps
+from maas_server.errors import NothingToServe, PortTaken, StartFailed
+from maas_server.events import EventLog
+from maas_server.launcher import Launcher, RunningTriton
+from maas_server.leftovers import remove_leftovers
+from maas_server.metrics import MetricsServer, SupervisorMetrics
+from maas_server.ownership import owner_tag
+from maas_server.ports import LOOPBACK, choose_ports
+from maas_server.process import describe_exit
+from maas_server.reporter import Reporter
+from maas_server.repository_watch import RepositoryWatch
+from maas_server.run import Run
+from maas_server.state_file import ServeState, make_token, only_server_of, token_path
+
+_TICK_S = 0.1
+_WATCH_S = 0.5
+_FIRST_SETTLE_S = 1.0
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """What to serve, and how.
+
+    Attributes:
+        repository: the model repository.
+        view: the name of the view that is served.
+        models: the models to serve; all by default.
+        http_port: 0 takes a free one.
+        grpc_port: likewise.
+        metrics_port: likewise; Triton's metrics and the supervisor's.
+        listen: the address that all three listen on.
+        tritonserver: the server to run; by default the one on ``PATH``, else the wheel's.
+        watch: take over new versions and changed configurations.
+        load_timeout_s: how long a model may take to load.
+        drain_timeout_s: how long requests in flight may take when it stops.
+    """
+
+    repository: Path
+    view: str = "stable"
+    models: Sequence[str] | None = None
+    http_port: int = 8000
+    grpc_port: int = 8001
+    metrics_port: int = 8002
+    listen: str = LOOPBACK
+    tritonserver: Path | None = None
+    watch: bool = False
+    load_timeout_s: float = 120.0
+    drain_timeout_s: float = 30.0
+
+
+@dataclass
+class _StopRequest:
+    """What the signals asked for."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    hurry: threading.Event = field(default_factory=threading.Event)
+
+
+class Supervisor:
+    """Serves until it is asked to stop.
+
+    Args:
+        settings: what to serve, and how.
+        events: where to tell what happens.
+    """
+
+    def __init__(self, settings: ServeSettings, events: EventLog) -> None:
+        self._settings = settings
+        self._events = events
+        self._request = _StopRequest()
+        self._view = view_dir(settings.view)
+        self._versions: dict[str, int] = {}
+        self._server_loop = CrashLoop()
+        self._stub_loops: dict[str, CrashLoop] = {}
+        self._left_out: dict[str, str] = {}
+        self._began = time.monotonic()
+
+    def request_stop(self) -> None:
+        """Asks it to drain and stop; the second time, to hurry. Safe in a signal handler."""
+        if self._request.stop.is_set():
+            self._request.hurry.set()
+        self._request.stop.set()
+
+    def run(self) -> None:
+        """Serves until :meth:`request_stop`.
+
+        Raises:
+            MaasError: where it could not start: repository, port, environment, or the server itself.
+        """
+        settings = self._settings
+        with ExitStack() as stack:
+            stack.enter_context(only_server_of(settings.view))
+            remove_leftovers()
+            self._build_view()
+            token = make_token(settings.view)
+            stack.callback(token_path(settings.view).unlink, missing_ok=True)
+            self._launcher = Launcher(
+                self._view,
+                new_log_path(settings.view),
+                tritonserver=settings.tritonserver,
+                token=token,
+                address=settings.listen,
+                exit_timeout_s=settings.drain_timeout_s,
+            )
+            stack.callback(self._launcher.close)
+            metrics = SupervisorMetrics()
+            asked = choose_ports({"metrics": settings.metrics_port}, settings.listen)
+            self._metrics = MetricsServer(metrics, settings.listen, asked["metrics"])
+            stack.callback(self._metrics.close)
+            self._reporter = Reporter(self._events, metrics, self._first_state())
+            stack.callback(self._reporter.close)
+            self._watch = RepositoryWatch(settings.repository) if settings.watch else None
+            self._supervise()
+
+    def _supervise(self) -> None:
+        ports: Mapping[str, int] = {"http": self._settings.http_port, "grpc": self._settings.grpc_port, "metrics": 0}
+        running = self._launcher.start(ports)
+        self._tell_addresses(running)
+        ports = running.ports
+        ended_at: float | None = None
+        while True:
+            run = self._begin_run(running)
+            try:
+                self._watch_over(run, ended_at)
+                if running.process.exit_code() is None:
+                    self._stop(run)
+                    return
+                ended_at = time.monotonic()
+                self._after_crash(run)
+            finally:
+                run.close()
+                running.process.kill()
+            restarted = self._start_again(ports)
+            if restarted is None:
+                return
+            running = restarted
+
+    def _begin_run(self, running: RunningTriton) -> Run:
+        self._metrics.triton_port = running.ports["metrics"]
+        self._reporter.triton_started(running.process.pid)
+        run = Run(
+            running,
+            self._view,
+            shm_prefix=self._launcher.shm_prefix,
+            load_timeout_s=self._settings.load_timeout_s,
+            loops=self._stub_loops,
+            left_out=self._left_out,
+            reporter=self._reporter,
+        )
+        # From the second crash in a row on, one by one: the third then tells which model it is.
+        crashes = self._server_loop.count
+        settle_s = None if crashes < CRASH_LIMIT - 1 else _FIRST_SETTLE_S * 2 ** (crashes - CRASH_LIMIT + 1)
+        run.begin([model for model in self._versions if model not in self._left_out], settle_s)
+        return run
+
+    def _watch_over(self, run: Run, ended_at: float | None) -> None:
+        """Returns when the server has ended or a stop was asked for."""
+        next_look = time.monotonic() + _WATCH_S
+        told = False
+        while run.running.process.wait(_TICK_S) is None and not self._request.stop.is_set():
+            run.tick()
+            if run.ready_at is not None and not told:
+                told = True
+                self._tell_ready(run, ended_at)
+            if self._watch is not None and told and time.monotonic() >= next_look:
+                next_look = time.monotonic() + _WATCH_S
+                if self._watch.has_settled_change():
+                    self._take_over_changes(run)
+
+    def _after_crash(self, run: Run) -> None:
+        exit_code = run.running.process.exit_code()
+        lived_s = time.monotonic() - run.ready_at if run.ready_at is not None else 0.0
+        self._server_loop.record(lived_s)
+        if self._server_loop.limit_reached and len(run.loading) == 1:
+            (model,) = run.loading
+            self._left_out[model] = f"loading it ended the server {self._server_loop.count} times in a row"
+            self._reporter.left_out(model, self._left_out[model])
+            self._server_loop.reset()
+        self._reporter.phase("restarting")
+        how = describe_exit(exit_code) if exit_code is not None else "unknown"
+        self._reporter.triton_ended(how, run.loading, self._server_loop.delay_s)
+
+    def _start_again(self, ports: Mapping[str, int]) -> RunningTriton | None:
+        """Tries until it starts; nothing where a stop was asked for meanwhile."""
+        while not self._request.stop.wait(self._server_loop.delay_s):
+            try:
+                return self._launcher.start(ports)
+            except (PortTaken, StartFailed) as error:
+                self._server_loop.record(0.0)
+                words = f"{error.message}; trying again in {self._server_loop.delay_s:g} s"
+                self._events.tell("start_failed", words, reason=error.message, delay_s=self._server_loop.delay_s)
+        return None
+
+    def _stop(self, run: Run) -> None:
+        self._reporter.phase("draining")
+        self._events.tell("draining", "stopping: new requests are refused, those in flight are answered")
+        answered = drain(run.running, self._view, self._settings.drain_timeout_s, self._request.hurry.is_set)
+        words = "stopped" if answered else "stopped; some requests in flight were not answered"
+        self._events.tell("stopped", words, all_answered=answered)
+
+    def _build_view(self) -> None:
+        settings = self._settings
+        models = with_steps(settings.repository, settings.models) if settings.models is not None else None
+        self._versions = build_view(settings.repository, self._view, models)
+        if not self._versions:
+            models_to_load(settings.repository, settings.models)
+            raise NothingToServe(
+                f"no model in {settings.repository} has a published version", "publish one with `maas publish`"
+            )
+
+    def _take_over_changes(self, run: Run) -> None:
+        before = {model: self._shown(model) for model in self._versions}
+        try:
+            self._build_view()
+        except MaasError as error:
+            self._events.tell("not_taken_over", f"the repository changed but is not taken over: {error.message}")
+            return
+        for model in before.keys() - self._versions.keys():
+            run.unload(model)
+            self._events.tell("removed", f"{model} is gone from the repository and no longer served", model=model)
+        for model, version in self._versions.items():
+            if before.get(model) != self._shown(model):
+                self._left_out.pop(model, None)
+                self._events.tell("changed", f"{model}: taking over version {version}", model=model, version=version)
+                run.load(model, anew=False)
+
+    def _shown(self, model: str) -> tuple[int, bytes]:
+        return self._versions[model], (self._view / model / CONFIG_FILE).read_bytes()
+
+    def _first_state(self) -> ServeState:
+        return ServeState(
+            view=self._settings.view,
+            repository=str(self._settings.repository.absolute()),
+            owner=owner_tag(),
+            pid=os.getpid(),
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            log=str(self._launcher.log_path),
+        )
+
+    def _tell_addresses(self, running: RunningTriton) -> None:
+        host = self._settings.listen
+        state = self._reporter.state
+        state.http = f"http://{host}:{running.ports['http']}"
+        state.grpc = f"grpc://{host}:{running.ports['grpc']}"
+        state.metrics = f"http://{host}:{self._metrics.port}/metrics"
+
+    def _tell_ready(self, run: Run, ended_at: float | None) -> None:
+        self._reporter.phase("serving")
+        if ended_at is not None:
+            self._reporter.triton_back(time.monotonic() - ended_at)
+            return
+        state = self._reporter.state
+        startup_s = time.monotonic() - self._began
+        self._events.tell(
+            "ready",
+            _in_words(state, startup_s),
+            http=state.http,
+            grpc=state.grpc,
+            metrics=state.metrics,
+            pid=state.pid,
+            triton_pid=state.triton_pid,
+            models=run.models,
+            failed=run.failed,
+            startup_s=round(startup_s, 3),
+            log=state.log,
+        )
+
+
+def _in_words(state: ServeState, startup_s: float) -> str:
+    served = ", ".join(f"{model} {'/'.join(map(str, versions))}" for model, versions in state.models.items())
+    lines = [
+        f"serving {served or 'no model'} (ready after {startup_s:.1f} s)",
+        f"  HTTP     {state.http}",
+        f"  gRPC     {state.grpc}",
+        f"  metrics  {state.metrics}",
+        f"  log      {state.log}",
+    ]
+    return "\n".join(lines)
