@@ -16,8 +16,10 @@ from PIL.PngImagePlugin import PngImageFile
 Grey = npt.NDArray[np.float32]
 
 DEFAULT_MAX_PIXELS = 25_000_000
-WORKING_SIZE = 640
-"""A page is reduced until its longer side is less than twice this, pixels: a digit needs no more."""
+WORKING_SIZE = 400
+"""Pages whose longer side is longer than this are reduced, pixels: a digit needs no more."""
+NARROWEST = 4
+"""A page whose shorter side is shorter than this, pixels, cannot show a digit."""
 
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -45,9 +47,22 @@ _OTHER_FORMATS = {
     b"PK\x03\x04": "ZIP",
     b"\x1f\x8b": "gzip",
 }
-_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AssertionError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
 """All that Pillow raises for files that are cut off or garbled."""
 
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Weights of red, green and blue in brightness (ITU-R BT.601)."""
 _OPAQUE = 255
 _CHANNEL_GAIN = 2.0
 """How much more contrast than brightness one colour channel must show to be read in its place."""
@@ -65,7 +80,8 @@ def decode(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Grey:
         max_pixels: more than this many are refused from the header, before any pixel is decoded.
 
     Returns:
-        [height, width], 0 (black) to 255 (white); reduced where the picture is larger than :data:`WORKING_SIZE`.
+        [height, width], 0 (black) to 255 (white); reduced where the picture is larger than :data:`WORKING_SIZE`, and
+        never narrower than :data:`NARROWEST`.
 
     Raises:
         PictureError: for anything else than a whole PNG or JPEG file of a permitted size.
@@ -80,13 +96,16 @@ def decode(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Grey:
             if isinstance(image, JpegImageFile):
                 image.draft(None, (WORKING_SIZE, WORKING_SIZE))
             image.load()
-            return _grey_of(_upright(image))
+            page = _grey_of(_upright(image))
     except PictureError:
         raise
     except _DAMAGE as error:
         if "MAX_TEXT" in str(error):
             raise PictureError("the PNG file carries too much text beside its pixels; save it without") from error
         raise PictureError(f"the {name} file is truncated or damaged; send it whole") from error
+    if min(page.shape) < NARROWEST:
+        raise PictureError("the picture is too narrow to show a digit")
+    return page
 
 
 def _reader_of(data: bytes) -> tuple[str, type[ImageFile]]:
@@ -128,8 +147,8 @@ def _upright(image: ImageFile) -> Image.Image:
 
 
 def _reduced(image: Image.Image) -> Image.Image:
-    factor = max(image.size) // WORKING_SIZE
-    if factor < 2:
+    factor = -(-max(image.size) // WORKING_SIZE)
+    if factor == 1:
         return image
     if image.mode in ("1", "P"):
         # Neither can hold a mean of its pixels.
@@ -158,7 +177,7 @@ def _stretched(values: Grey) -> Grey:
 def _grey_of_colours(image: Image.Image) -> Grey:
     """Brightness; or one colour channel where the ink differs from its paper in colour more than in brightness."""
     small = np.asarray(image.reduce(max(1, max(image.size) // 64)), dtype=np.float32).reshape(-1, 3)
-    channels = np.column_stack([small @ np.float32([0.299, 0.587, 0.114]), small])
+    channels = np.column_stack([small @ _LUMA, small])
     off_ground = np.abs(channels - np.median(channels, axis=0))
     contrast = np.sqrt(np.mean(off_ground**2, axis=0))
     strongest = int(np.argmax(contrast))

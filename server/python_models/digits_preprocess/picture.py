@@ -6,7 +6,8 @@ training and serving see the same thing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ import numpy.typing as npt
 from .decoding import DEFAULT_MAX_PIXELS, PictureError, decode
 from .ink import find_ink
 from .normalising import SIZE, normalise_ink
+
+_LOG = logging.getLogger(__name__)
 
 __all__ = ["DEFAULT_MAX_PIXELS", "SIZE", "PictureError", "normalise_ink", "read_digit", "read_digits"]
 
@@ -38,19 +41,21 @@ def read_digit(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray
 
 
 def read_digits(
-    pictures: Iterable[bytes], max_pixels: int = DEFAULT_MAX_PIXELS
+    pictures: Sequence[bytes], max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> tuple[npt.NDArray[np.float32], list[str]]:
     """The digits of several pictures; a bad one does not harm the others.
 
     Returns:
         The digits [pictures, 1, 28, 28], 0 for the bad ones, and for each picture why it is bad, "" where it is not.
     """
-    digits, errors = [], []
-    for data in pictures:
+    digits = np.zeros((len(pictures), 1, SIZE, SIZE), dtype=np.float32)
+    errors = [""] * len(pictures)
+    for position, data in enumerate(pictures):
         try:
-            digits.append(read_digit(data, max_pixels))
-            errors.append("")
+            digits[position, 0] = read_digit(data, max_pixels)
         except PictureError as error:
-            digits.append(np.zeros((SIZE, SIZE), dtype=np.float32))
-            errors.append(str(error))
-    return np.array(digits, dtype=np.float32).reshape(-1, 1, SIZE, SIZE), errors
+            errors[position] = str(error)
+        except Exception:  # noqa: BLE001  # one unforeseen picture must not take the others of its batch with it
+            _LOG.exception("a picture could not be read")
+            errors[position] = "the picture could not be read; the server's log says why"
+    return digits, errors
