@@ -16,14 +16,14 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from .classification import best_labels
+from .ranking import rank
 
 _DEFAULT_TOP_K = 3
 _LABELS_FILE = "labels.txt"
 
 
 class TritonPythonModel:
-    """Softmax, the best classes, and their names; all of it in ``classification.py``."""
+    """Softmax, the best classes, and their names; all of it in ``ranking.py``."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Reads labels and parameters; what does not fit the config keeps the model from loading."""
@@ -56,7 +56,7 @@ class TritonPythonModel:
             return _failure("inputs 'logits' and 'error' are both needed", pb_utils.TritonError.INVALID_ARG)
         errors = [text.decode(errors="replace") for text in error.as_numpy().ravel().tolist()]
         try:
-            names, scores = best_labels(logits.as_numpy(), errors, self.labels, self.top_k)
+            names, scores = rank(logits.as_numpy(), errors, self.labels, self.top_k)
         except ValueError as reason:
             return _failure(str(reason), pb_utils.TritonError.INTERNAL)
         return pb_utils.InferenceResponse([pb_utils.Tensor("label", names), pb_utils.Tensor("score", scores)])

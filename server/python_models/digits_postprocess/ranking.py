@@ -17,7 +17,7 @@ def softmax(logits: Floats) -> Floats:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-def best_labels(logits: Floats, errors: Sequence[str], labels: Sequence[str], top_k: int) -> tuple[Texts, Floats]:
+def rank(logits: Floats, errors: Sequence[str], labels: Sequence[str], top_k: int) -> tuple[Texts, Floats]:
     """The likeliest classes of each row, best first; of equally likely ones the earlier comes first.
 
     Args:
