@@ -31,7 +31,7 @@ def export_onnx(model: TorchModel, module: nn.Module, path: Path) -> None:
     """Writes ``module`` as one ONNX file.
 
     Raises:
-        MaasError: where the module is in training mode, or the graph does not keep names, datatypes and axes of the spec.
+        MaasError: where the module is in training mode, or the graph does not keep the spec's names and axes.
     """
     if any(part.training for part in module.modules()):
         raise MaasError(f"{model.name} is in training mode", "call eval() on the module before exporting it")

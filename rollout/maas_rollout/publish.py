@@ -1,8 +1,8 @@
 """Publishing: one verified bundle becomes the next version of its model, whole or not at all.
 
 Everything is staged in ``<repository>/.maas/``, on the repository's own file system and out of Triton's sight, and
-moved into place by one rename. A publish that is killed at any moment leaves the repository as it was, or with the whole
-new version; what it staged is removed by the next one.
+moved into place by one rename. A publish that is killed at any moment leaves the repository as it was, or with the
+whole new version; what it staged is removed by the next one.
 """
 
 from __future__ import annotations

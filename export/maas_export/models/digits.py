@@ -259,4 +259,4 @@ def _random_grid(count: int, size: int, rng: np.random.Generator) -> Tensor:
 def _normalised(ink: Tensor) -> Array:
     """The very normalisation that the server applies to a picture's ink."""
     normalise = load_module("digits_preprocess", "picture").normalise_ink
-    return np.stack([normalise(page) for page in ink[:, 0].numpy()])[:, None].astype(np.float32)
+    return np.asarray([[normalise(page)] for page in ink[:, 0].numpy()], dtype=np.float32)

@@ -1,0 +1,47 @@
+# Every verb sets up what it needs. `make` alone lists them.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+# Empty: plain torch==2.13.0 (on PyPI that is the CUDA build). For the CPU build, name an index that has it.
+TORCH_INDEX ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help setup demo test test-full lint clean
+.DEFAULT_GOAL := help
+
+help:  ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY)  ## make .venv from requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing; install Python 3.11, or name it: make PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "make: $(PYTHON) is not Python 3.11; name one: make PYTHON=/path/to/python3.11"; exit 2; }
+	@echo "setting up $(VENV) (about 1 GB; a few minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --no-deps -r requirements.lock
+	@$(PIP) install torch==2.13.0 --constraint requirements.lock $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)  ## the whole journey on one model: train, export, verify, publish, serve, predict
+	@exec $(BIN)/maas demo
+
+test: $(READY)  ## all checks and tests, a real Triton included (under 10 minutes)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -n 2 --dist loadfile
+
+test-full: $(READY)  ## the tests with the long ones
+	@$(BIN)/pytest -n 2 --dist loadfile -m ''
+
+lint: $(READY)  ## format and mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:  ## remove all that is built (build/, published versions); keeps .venv
+	@rm -rf build dist model_repository/.maas model_repository/*/[0-9]*

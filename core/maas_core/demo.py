@@ -1,0 +1,107 @@
+"""The journey of one model, each stage as the command that a user would type."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from maas_core.errors import MaasError, WrongUse
+from maas_core.layout import bundle_dir
+from maas_core.serving import serve
+
+_NETWORK = "digits_cnn"
+_PIPELINE = "digits"
+_MODELS = {_NETWORK: "onnx", "digits_preprocess": "python", "digits_postprocess": "python", _PIPELINE: "ensemble"}
+_SUFFIXES = {".png", ".jpg", ".jpeg"}
+
+
+def run_demo(pictures: Path, repository: Path) -> None:
+    """Runs all stages and shows what each proved.
+
+    Raises:
+        MaasError: naming the stage that failed; the server is stopped in any case.
+    """
+    files = sorted(path for path in pictures.glob("*") if path.suffix.lower() in _SUFFIXES) if pictures.is_dir() else []
+    if not files:
+        raise WrongUse(f"there is no picture in {pictures}", "give a folder of PNG or JPEG files with --pictures")
+    started = time.monotonic()
+    proofs = [_train(), *_export(), _publish(repository)]
+    _announce(["serve", "--repository", str(repository), "--models", _PIPELINE, "…"])
+    with serve(repository, view="demo", models=list(_MODELS)) as server:
+        if server.failed:
+            raise MaasError(f"the server could not load {server.failed}", "run `maas explain MODEL`")
+        proofs.append(f"serve: real Triton, {len(server.models)} models ready {server.startup_s:.1f} s after its start")
+        answers = _maas("predict", _PIPELINE, *map(str, files), "--url", server.grpc, "--json", accept=(0, 1))
+    proofs.append(f"predict: {_reading(answers)}")
+    _show(answers)
+    click.echo("\nWhat each step proved")
+    for proof in proofs:
+        click.echo(f"  {proof}")
+    click.echo(f"The server is stopped. The journey took {time.monotonic() - started:.0f} s.")
+
+
+def _train() -> str:
+    record = _maas("train", _NETWORK, "--json")
+    return f"train: {record['evaluation']['accuracy']:.2%} of held-out digits read right ({record['source']})"
+
+
+def _export() -> list[str]:
+    proofs = []
+    for model, bundle_format in _MODELS.items():
+        _maas("export", model, "--json")
+        manifest = json.loads((bundle_dir(model, bundle_format) / "manifest.json").read_bytes())
+        rungs = manifest["verification"]["rungs"]
+        worst = max((output["max_absolute"] for rung in rungs for output in rung["outputs"]), default=0.0)
+        passed = " = ".join(rung["rung"] for rung in rungs if rung["rung"] != "files")
+        proofs.append(f"export {model}: {passed} within the tolerance, largest difference {worst:.1e}")
+    return proofs
+
+
+def _publish(repository: Path) -> str:
+    versions = []
+    for model, bundle_format in _MODELS.items():
+        facts = _maas("publish", str(bundle_dir(model, bundle_format)), "--repository", str(repository), "--json")
+        versions.append(f"{model} {facts['version']}")
+    return f"publish: every byte as it was verified; versions {', '.join(versions)}"
+
+
+def _maas(*arguments: str, accept: tuple[int, ...] = (0,)) -> Any:
+    """Runs one ``maas`` command and returns its JSON answer; its own words go to the terminal where it fails."""
+    _announce(arguments)
+    done = subprocess.run([sys.executable, "-m", "maas_core", *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in accept:
+        raise MaasError(f"the step `maas {arguments[0]}` ended with exit code {done.returncode}", "its reason stands above")
+    return json.loads(done.stdout)
+
+
+def _announce(arguments: list[str] | tuple[str, ...]) -> None:
+    shown = [argument for argument in arguments if argument != "--json"]
+    line = " ".join(["maas", *map(shlex.quote, shown)])
+    click.echo(f"$ {line if len(line) <= 110 else line[:107] + '...'}")
+
+
+def _reading(answers: list[dict[str, Any]]) -> str:
+    """Counts right answers where the files' names begin with the digit they show."""
+    named = [answer for answer in answers if Path(answer["input"]).name[:1].isdigit()]
+    right = sum(Path(answer["input"]).name[0] == answer.get("label") for answer in named)
+    return f"{right} of {len(named)} pictures that training never saw were read as their names say"
+
+
+def _show(answers: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("picture", "label", "probability")
+    for answer in answers:
+        if "error" in answer:
+            table.add_row(Path(answer["input"]).name, "", f"refused: {answer['error']}")
+        else:
+            table.add_row(Path(answer["input"]).name, answer["label"], f"{answer['score']:.1%}")
+    Console().print(table)

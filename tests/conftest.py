@@ -1,0 +1,98 @@
+"""What several tests share: the ``maas`` program as a user runs it, and one journey that all tests may look at."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+pytest_plugins = ["maas_server.pytest_plugin"]
+
+ROOT = Path(__file__).parent.parent
+JOURNEY = {"digits_cnn": "onnx", "digits_preprocess": "python", "digits_postprocess": "python", "digits": "ensemble"}
+
+
+@dataclass(frozen=True)
+class Journey:
+    """A finished journey of the digits models: trained, exported, verified, published. Tests only read it."""
+
+    build: Path
+    repository: Path
+
+    def bundle(self, model: str) -> Path:
+        """The verified bundle of ``model``."""
+        return self.build / "bundles" / model / JOURNEY[model]
+
+    def copy_bundles(self, build: Path, *models: str) -> None:
+        """Copies of verified bundles into a build folder that a test may spoil."""
+        for model in models:
+            shutil.copytree(self.bundle(model), build / "bundles" / model / JOURNEY[model])
+
+
+Maas = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run_maas(*arguments: str | Path, build: Path, cwd: Path = ROOT, timeout_s: float = 200) -> subprocess.CompletedProcess[str]:
+    """Runs ``maas`` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "maas_core", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        cwd=cwd,
+        env={**os.environ, "MAAS_BUILD": str(build), "COLUMNS": "200"},
+        check=False,
+    )
+
+
+@pytest.fixture
+def maas(tmp_path: Path) -> Maas:
+    """``maas("verify", bundle)`` runs the program with a build folder of this test's own."""
+
+    def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+        return run_maas(*arguments, **{"build": tmp_path / "build", **options})
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def journey() -> Journey:
+    """Trains, exports, verifies and publishes once for all test processes, by the commands of the README."""
+    build = ROOT / "build" / "tests"
+    done = Journey(build, build / "model_repository")
+    build.mkdir(parents=True, exist_ok=True)
+    with FileLock(build / "journey.lock"):
+        _done(run_maas("train", "digits_cnn", "--json", build=build))
+        _done(run_maas("export", *JOURNEY, "--json", build=build))
+        for model in JOURNEY:
+            if not (done.repository / model).is_dir():
+                shutil.copytree(ROOT / "model_repository" / model, done.repository / model, ignore=_only_committed)
+            for name in ("config.pbtxt", "labels.txt"):
+                committed = ROOT / "model_repository" / model / name
+                if committed.is_file():
+                    shutil.copyfile(committed, done.repository / model / name)
+        bundles = [done.bundle(model) for model in JOURNEY]
+        _done(run_maas("publish", *bundles, "--repository", done.repository, "--json", build=build))
+    return done
+
+
+def _only_committed(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name.isdigit()]
+
+
+def _done(process: subprocess.CompletedProcess[str]) -> None:
+    assert process.returncode == 0, process.stderr
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    """The JSON objects of a command's output, one a line."""
+    return [json.loads(line) for line in text.splitlines()]
