@@ -145,7 +145,7 @@ def new_log_path(name: str) -> Path:
 def _load(
     launcher: Launcher, running: RunningTriton, repository: Path, models: Sequence[str], timeout_s: float
 ) -> dict[str, str]:
-    loader = Loader(running.api, repository, timeout_s)
+    loader = Loader(running.api, repository, running.failures, timeout_s)
     failed = loader.load_all(models)
     exit_code = running.process.exit_code()
     if exit_code is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from maas_server.binary import backends_dir, find_binary
 from maas_server.errors import PortTaken, StartFailed
+from maas_server.failures import FailureReader
 from maas_server.leftovers import shm_prefix
 from maas_server.ports import LOOPBACK, choose_ports
 from maas_server.process import TritonOptions, TritonProcess, describe_exit
@@ -31,6 +32,7 @@ class RunningTriton:
         api: its endpoints.
         ports: by name: http, grpc, metrics.
         log_start: the byte where this run begins in the log.
+        failures: finds out why a model does not load.
         started: when, by ``time.monotonic()``.
     """
 
@@ -38,6 +40,7 @@ class RunningTriton:
     api: TritonHttp
     ports: Mapping[str, int]
     log_start: int
+    failures: FailureReader
     started: float
 
 
@@ -69,6 +72,7 @@ class Launcher:
     ) -> None:
         self.binary = find_binary(tritonserver)
         self.log_path = log_path
+        self._repository = repository.absolute()
         self._token = token
         self._address = address
         self._exit_timeout_s = max(1, int(exit_timeout_s))
@@ -125,6 +129,9 @@ class Launcher:
             api=TritonHttp(f"{host}:{ports['http']}", self._token),
             ports=ports,
             log_start=log_start,
+            failures=FailureReader(
+                lambda: read_log(self.log_path, log_start), self._runtime.repository, self._repository
+            ),
             started=started,
         )
         try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from maas_server.ensembles import steps_by_ensemble
-from maas_server.server_log import one_line
+from maas_server.failures import FailureReader
 from maas_server.triton_http import TritonHttp, TritonRefused, TritonUnreachable
 
 _PARALLEL_LOADS = 4
@@ -23,11 +23,13 @@ class Loader:
     Args:
         api: the server.
         repository: what it serves.
+        failures: finds out why a model did not load.
         timeout_s: how long one model may take.
     """
 
-    def __init__(self, api: TritonHttp, repository: Path, timeout_s: float) -> None:
+    def __init__(self, api: TritonHttp, repository: Path, failures: FailureReader, timeout_s: float) -> None:
         self._api = api
+        self._failures = failures
         self._repository = repository
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
@@ -79,24 +81,19 @@ class Loader:
                 time.sleep(settle_s)
                 self._api.index()
         except TritonRefused as error:
-            return self._reason(model) or one_line(str(error))
+            self._done(model)
+            return self._failures.reason(self._api, model, str(error))
         except TritonUnreachable as error:
             if self._api.is_ready():
                 return f"it was still loading after {self._timeout_s:g} s"
             # What ended the server may be this very model: it keeps counting as being loaded.
             return str(error)
-        with self._lock:
-            self._loading.discard(model)
+        self._done(model)
         return ""
 
-    def _reason(self, model: str) -> str:
-        """The index tells the reason of each version; the load call only of the first, if any."""
+    def _done(self, model: str) -> None:
         with self._lock:
             self._loading.discard(model)
-        try:
-            return load_failures(self._api, [model]).get(model, "")
-        except (TritonRefused, TritonUnreachable):
-            return ""
 
 
 def ready_models(api: TritonHttp) -> dict[str, list[int]]:
@@ -106,15 +103,6 @@ def ready_models(api: TritonHttp) -> dict[str, list[int]]:
         if entry.state == "READY" and entry.version is not None:
             ready.setdefault(entry.model, []).append(entry.version)
     return {model: sorted(versions) for model, versions in sorted(ready.items())}
-
-
-def load_failures(api: TritonHttp, models: Sequence[str]) -> dict[str, str]:
-    """The index's reason, one line, for each of ``models`` that has a version which is not ready for a reason."""
-    reasons: dict[str, list[str]] = {}
-    for entry in api.index():
-        if entry.model in models and entry.state != "READY" and entry.reason not in ("", "unloaded"):
-            reasons.setdefault(entry.model, []).append(one_line(entry.reason))
-    return {model: " | ".join(lines) for model, lines in reasons.items()}
 
 
 def touch_versions(repository: Path, versions: Mapping[str, Collection[int]]) -> None:

@@ -50,11 +50,12 @@ class Run:
         self._loops = loops
         self._left_out = left_out
         self._reporter = reporter
-        self._loader = Loader(running.api, view, load_timeout_s)
+        self._loader = Loader(running.api, view, running.failures, load_timeout_s)
         self._stubs = StubWatch(running.process.pid)
         self._pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="load")
         self._start: Future[dict[str, str]] | None = None
         self._loads: dict[str, Future[str]] = {}
+        self._again: set[str] = set()
         self._failed: dict[str, str] = {}
         self._ready: dict[str, list[int]] = {}
         self._loaded_at: dict[str, float] = {}
@@ -109,14 +110,16 @@ class Run:
         self._reporter.serving(self._ready, self.failed)
 
     def load(self, model: str, *, anew: bool, delay_s: float = 0.0) -> None:
-        """Starts to load one model, unless that is under way.
+        """Starts to load one model; where that is under way, once more afterwards.
 
         Args:
             model: its name.
             anew: also where the version is the same.
             delay_s: how long to wait before.
         """
-        if model not in self._loads:
+        if model in self._loads:
+            self._again.add(model)
+        else:
             self._loads[model] = self._pool.submit(self._load, model, anew, delay_s)
 
     def unload(self, model: str) -> None:
@@ -153,6 +156,9 @@ class Run:
         self._note_results({model: self._loads.pop(model).result() for model in done})
         self._loaded_at |= dict.fromkeys(done, time.monotonic())
         self.refresh()
+        for model in self._again.intersection(done):
+            self._again.discard(model)
+            self.load(model, anew=False)
 
     def _note_results(self, reasons: Mapping[str, str]) -> None:
         for model, reason in reasons.items():

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 _LINE = re.compile(r"^\S+ (?P<level>[IWEF]) \d+ (?P<source>[\w.]+:\d+)\] \"?(?P<text>.*?)\"?$")
-_LOADING = re.compile(r'"loading: (?P<model>[^:"]+):(?P<version>\d+)"')
-_DONE = re.compile(r"\"(?:successfully loaded|failed to load) '(?P<model>[^']+)'")
 _MISSING_LIBRARY = re.compile(r"error while loading shared libraries: (?P<library>\S+):")
+_CONFIG_ERROR = re.compile(r"Error parsing text-format inference\.ModelConfig: (?P<text>.*)")
+_POLL_FAILURE = re.compile(r"Poll failed for model directory '(?P<model>[^']+)': (?P<text>.*?)\"?$")
 _TAIL_BYTES = 256 * 1024
 
 
@@ -24,7 +24,7 @@ def read_log(path: Path, start: int = 0) -> str:
 
 
 def last_error(text: str) -> str | None:
-    """The last error line, one line, without time and place."""
+    """The last error line, one line, without time and place; where there is none, the last line."""
     lines = text.splitlines()
     for line in reversed(lines):
         match = _LINE.match(line)
@@ -33,25 +33,31 @@ def last_error(text: str) -> str | None:
     return one_line(lines[-1]) if lines else None
 
 
-def unfinished_models(text: str) -> list[str]:
-    """The models whose loading began and did not end."""
-    pending: dict[str, None] = {}
-    for line in text.splitlines():
-        begun, done = _LOADING.search(line), _DONE.search(line)
-        if begun:
-            pending[begun["model"]] = None
-        if done:
-            pending.pop(done["model"], None)
-    return list(pending)
-
-
 def missing_library(text: str) -> str | None:
     """The shared library that the dynamic linker did not find, where that is what went wrong."""
     match = _MISSING_LIBRARY.search(text)
     return match["library"] if match else None
 
 
+def poll_failure(text: str, model: str) -> str | None:
+    """Why Triton could not read a model's folder, the last time that it looked.
+
+    A fault in ``config.pbtxt`` stands, with line and column, in a line of protobuf's own before the one that names the
+    model; no API tells it.
+    """
+    config_error = found = None
+    for line in text.splitlines():
+        parsing, failure = _CONFIG_ERROR.search(line), _POLL_FAILURE.search(line)
+        if parsing:
+            config_error = f"config.pbtxt:{parsing['text']}".rstrip(".")
+        if failure:
+            if failure["model"] == model:
+                found = config_error or failure["text"]
+            config_error = None
+    return found
+
+
 def one_line(reason: str) -> str:
-    """Triton's reason without the Python traceback that may follow, on one line."""
+    """Triton's reason on one line, without the Python traceback that may follow."""
     text = reason.replace("\\n", "\n").partition("\n\nAt:\n")[0]
-    return " ".join(text.split()).removeprefix("Internal: ").rstrip(" ;")
+    return " ".join(text.split()).rstrip(" ;")

@@ -14,12 +14,10 @@ from pathlib import Path
 from maas_core.config import CONFIG_FILE
 from maas_core.errors import MaasError
 from maas_core.layout import view_dir
-from maas_core.view import build_view
 from maas_server.crash_loop import CRASH_LIMIT, CrashLoop
 from maas_server.drain import drain
-from maas_server.embedded import models_to_load, new_log_path
-from maas_server.ensembles import with_steps
-from maas_server.errors import NothingToServe, PortTaken, StartFailed
+from maas_server.embedded import new_log_path
+from maas_server.errors import PortTaken, StartFailed
 from maas_server.events import EventLog
 from maas_server.launcher import Launcher, RunningTriton
 from maas_server.leftovers import remove_leftovers
@@ -30,6 +28,7 @@ from maas_server.process import describe_exit
 from maas_server.reporter import Reporter
 from maas_server.repository_watch import RepositoryWatch
 from maas_server.run import Run
+from maas_server.shown_view import show
 from maas_server.state_file import ServeState, make_token, only_server_of, token_path
 
 _TICK_S = 0.1
@@ -93,6 +92,7 @@ class Supervisor:
         self._server_loop = CrashLoop()
         self._stub_loops: dict[str, CrashLoop] = {}
         self._left_out: dict[str, str] = {}
+        self._unreadable: set[str] = set()
         self._began = time.monotonic()
 
     def request_stop(self) -> None:
@@ -219,14 +219,15 @@ class Supervisor:
         self._events.tell("stopped", words, all_answered=answered)
 
     def _build_view(self) -> None:
-        settings = self._settings
-        models = with_steps(settings.repository, settings.models) if settings.models is not None else None
-        self._versions = build_view(settings.repository, self._view, models)
-        if not self._versions:
-            models_to_load(settings.repository, settings.models)
-            raise NothingToServe(
-                f"no model in {settings.repository} has a published version", "publish one with `maas publish`"
-            )
+        shown = show(self._settings.repository, self._view, self._settings.models)
+        self._versions = shown.versions
+        for model in self._unreadable - shown.unreadable.keys():
+            self._left_out.pop(model, None)
+        self._left_out.update(shown.unreadable)
+        for model in shown.unreadable.keys() - self._unreadable:
+            reason = shown.unreadable[model]
+            self._events.tell("load_failed", f"{model} is not loaded: {reason}", model=model, reason=reason)
+        self._unreadable = set(shown.unreadable)
 
     def _take_over_changes(self, run: Run) -> None:
         before = {model: self._shown(model) for model in self._versions}
@@ -241,6 +242,7 @@ class Supervisor:
         for model, version in self._versions.items():
             if before.get(model) != self._shown(model):
                 self._left_out.pop(model, None)
+                self._stub_loops.pop(model, None)
                 self._events.tell("changed", f"{model}: taking over version {version}", model=model, version=version)
                 run.load(model, anew=False)
 

@@ -1,0 +1,61 @@
+"""The view that a server serves; a model whose configuration cannot be read does not keep the others from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from maas_core.config import CONFIG_FILE, read_config
+from maas_core.errors import WrongUse
+from maas_core.repository import models_in, versions_of
+from maas_core.view import build_view
+from maas_server.ensembles import with_steps
+from maas_server.errors import NothingToServe
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a view shows.
+
+    Attributes:
+        versions: the version of each model.
+        unreadable: why a model is not shown, for those whose configuration cannot be read.
+    """
+
+    versions: dict[str, int]
+    unreadable: dict[str, str]
+
+
+def show(repository: Path, view: Path, models: Sequence[str] | None) -> Shown:
+    """Builds the view of the newest versions of ``models`` (all by default) and of the steps of ensembles among them.
+
+    Raises:
+        WrongUse: where the repository or a named model does not exist or has no version.
+        NothingToServe: where no model has a published version.
+    """
+    wanted = with_steps(repository, models) if models is not None else models_in(repository)
+    unreadable = {}
+    for model in wanted:
+        problem = _config_problem(repository / model)
+        if problem is not None:
+            unreadable[model] = problem
+    readable = [model for model in wanted if model not in unreadable]
+    if models is None:
+        readable = [model for model in readable if versions_of(repository / model)]
+    versions = build_view(repository, view, readable)
+    if not versions and not unreadable:
+        raise NothingToServe(f"no model in {repository} has a published version", "publish one with `maas publish`")
+    return Shown(versions, unreadable)
+
+
+def _config_problem(model_dir: Path) -> str | None:
+    versions = versions_of(model_dir)
+    newest = versions[-1].path if versions else model_dir
+    try:
+        read_config(newest if (newest / CONFIG_FILE).is_file() else model_dir)
+    except (WrongUse, UnicodeDecodeError) as error:
+        if isinstance(error, WrongUse):
+            return error.message.removesuffix(f"; {error.mend}")
+        return f"{model_dir / CONFIG_FILE}: {error}"
+    return None
