@@ -121,6 +121,9 @@ def config(*, max_batch_size: int = 0, inputs: Sequence[str] = (), outputs: Sequ
         lines.append(f"max_batch_size: {max_batch_size}")
     lines += [f"input {{ {entry} }}" for entry in inputs]
     lines += [f"output {{ {entry} }}" for entry in outputs]
+    if "instance_group" not in more:
+        # Left out, Triton starts two instances, hence processes, of each model.
+        lines.append("instance_group { count: 1 }")
     return "\n".join([*lines, more, ""])
 
 

@@ -70,23 +70,38 @@ class TritonPythonModel:
             on_gpu=args["model_instance_kind"] == "GPU",
             device_id=int(args["model_instance_device_id"]),
             available=ort.get_available_providers(),
-            log=pb_utils.Logger.log_warn,
+            # Every instance finds the same; one of them says it.
+            log=pb_utils.Logger.log_warn if args["model_instance_name"].endswith("_0") else _say_nothing,
         )
         session = open_model(version_folder / config.model_filename, config.name, session_options(config), providers)
         graph = read_graph(session)
         check_contract(config, graph)
         sequences = Sequences(config) if config.is_sequence else None
+        self._decoupled = config.decoupled
         self._batcher = Batcher(config, graph, runner_of(session, graph, run_options(config)), sequences)
         # Triton shows a metric for as long as both objects live.
         self._version_family, self._version_metric = expose_version(args["model_name"], args["model_version"], version_folder)
 
-    def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
-        """Answers ``requests``, which Triton has batched, each with outputs or with an error."""
-        return self._batcher.respond(requests)
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse] | None:
+        """Answers ``requests``, which Triton has batched, each with outputs or with an error.
+
+        Returns:
+            One response per request, in order; None under a decoupled transaction policy, where each goes to its own sender.
+        """
+        responses = self._batcher.respond(requests)
+        if not self._decoupled:
+            return responses
+        for request, response in zip(requests, responses, strict=True):
+            request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        return None
 
     def finalize(self) -> None:
         """Forgets sequences and session before the process ends."""
         del self._batcher
+
+
+def _say_nothing(_message: str) -> None:
+    """A log that keeps nothing."""
 
 
 def open_model(path: Path, model: str, options: Any, providers: list[Any]) -> Any:
