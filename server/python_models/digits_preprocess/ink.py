@@ -21,14 +21,16 @@ _SIGNIFICANT = 6.0
 """How many standard deviations of the noise ink must differ from its ground."""
 _FAINTEST = 14.0
 """How many grey levels ink must differ from its ground at least; compression alone makes about half of it."""
+_TRACE = 0.25
+"""Fainter than this fraction of the full ink are blurred edges and the artefacts of compression."""
 _GRID = 64
 """Cells of the page's longer side when ink is sorted into pieces."""
 _CRUMB = 0.04
 """A piece with less than this fraction of the ink is dirt."""
 _FRAME = 0.12
 """Ink that lies wholly in this outer fraction of the page is its frame, as long as there is other ink."""
-_SMALLEST = 0.025
-"""The least extent of a digit, as a fraction of the page's longer side."""
+_SMALLEST = 0.03
+"""The least extent of a digit's largest piece, as a fraction of the page's longer side."""
 
 
 def find_ink(page: Grey) -> Grey:
@@ -53,8 +55,8 @@ def find_ink(page: Grey) -> Grey:
     if np.dot(inked, np.abs(inked)) < 0:
         difference, inked = -difference, -inked
     full = _at_rank(inked[inked > 0], 0.8)
-    least = max(0.25, 0.5 * threshold / full)
-    ink = np.clip((difference / full - least) / (0.75 - min(least, 0.5)), 0, 1).astype(np.float32)
+    ink = np.clip(difference / np.float32(full), 0, 1)
+    ink[ink < max(_TRACE, 0.5 * threshold / full)] = 0
     return _without_dirt(ink)
 
 
@@ -133,17 +135,23 @@ def _without_dirt(ink: Grey) -> Grey:
     amount = np.add.reduceat(np.add.reduceat(ink, range(0, ink.shape[0], size), 0), range(0, ink.shape[1], size), 1)
     pieces = _pieces(amount > 0.5)
     count = int(pieces.max())
+    if count == 0:
+        return np.zeros_like(ink)
     keep = np.zeros(count + 1, dtype=bool)
     amounts = np.asarray(np.bincount(pieces.ravel(), amount.ravel(), count + 1)[1:], dtype=np.float64)
-    if count:
-        keep[1:] = ~_frames(pieces, amount, amounts)
-        keep[1:] &= amounts >= _CRUMB * amounts[keep[1:]].sum()
-    kept = np.repeat(np.repeat(keep[pieces], size, 0), size, 1)[: ink.shape[0], : ink.shape[1]]
-    clean = ink * kept
-    rows, columns = np.flatnonzero((clean > 0.5).any(1)), np.flatnonzero((clean > 0.5).any(0))
-    if not rows.size or max(np.ptp(rows), np.ptp(columns)) + 1 < max(4, _SMALLEST * max(ink.shape)):
+    keep[1:] = ~_frames(pieces, amount, amounts)
+    keep[1:] &= amounts >= _CRUMB * amounts[keep[1:]].sum()
+    main = int(np.argmax(amounts * keep[1:])) + 1
+    piece_of = np.repeat(np.repeat(pieces, size, 0), size, 1)[: ink.shape[0], : ink.shape[1]]
+    if _extent((piece_of == main) & (ink > 0.5)) < max(4, _SMALLEST * max(ink.shape)):
         return np.zeros_like(ink)
-    return np.asarray(clean)
+    return np.asarray(ink * keep[piece_of])
+
+
+def _extent(mask: Mask) -> int:
+    """The longer side of the box round all that is set, pixels."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(max(np.ptp(rows), np.ptp(columns))) + 1 if rows.size else 0
 
 
 def _frames(pieces: npt.NDArray[np.int64], amount: Grey, amounts: npt.NDArray[np.float64]) -> Mask:

@@ -21,7 +21,11 @@ _THINNEST, _THICKEST = 2.4, 3.6
 """Stroke widths that are left as they are, pixels of the field that is given out."""
 _MOST_TAKEN = 0.25
 """How much of its width a thick stroke may lose on either side, as a fraction."""
+_GROUND = np.float32(0.3)
+"""Up to this ink is taken for ground; one less this is full ink."""
 _HALF = np.float32(0.5)
+_SOLID = 0.9
+"""The mean of the ink, weighted by itself, in strokes of several pixels' width: all but their edges is 1."""
 
 
 def normalise_ink(ink: Ink) -> Ink:
@@ -36,26 +40,32 @@ def normalise_ink(ink: Ink) -> Ink:
     Returns:
         [28, 28], 0 (ground) to 1 (ink), without NaN; all 0 where there is no ink.
     """
-    digit = _cropped(_levelled(ink))
+    rough = _cropped(ink, _GROUND * ink.max(), margin=1)
+    if rough is None:
+        return np.zeros((SIZE, SIZE), dtype=np.float32)
+    rough = _filled(rough)
+    # Edges are made steep on a fine grid only: on a coarse one they say where between two pixels a stroke ends.
+    digit = _cropped(_levelled(_resized(rough, _FINE) if max(rough.shape) < _FINE else rough), _HALF)
     if digit is None:
         return np.zeros((SIZE, SIZE), dtype=np.float32)
     fine = np.pad(_filled(_resized(digit, _FINE)), _MARGIN)
-    weighted = _cropped(_with_usual_strokes(fine))
-    return _centred(_resized(digit if weighted is None else weighted, BOX))
+    weighted = _cropped(_with_usual_strokes(fine), _HALF)
+    return _centred(_resized(digit if weighted is None else weighted, _FINE))
 
 
 def _levelled(ink: Ink) -> Ink:
-    """Soft edges made steep: below 0.3 is ground, above 0.7 is ink."""
-    return np.asarray(np.clip((ink - np.float32(0.3)) * np.float32(2.5), 0, 1), dtype=np.float32)
+    """Soft edges made steep, about the half."""
+    return np.asarray(np.clip((ink - _GROUND) / (1 - 2 * _GROUND), 0, 1), dtype=np.float32)
 
 
-def _cropped(ink: Ink) -> Ink | None:
-    """The part of the page that holds ink; None where none does."""
-    inked = ink >= _HALF
+def _cropped(ink: Ink, least: float, margin: int = 0) -> Ink | None:
+    """The part of the page where there is more ink than ``least``, with a margin in pixels; None where there is none."""
+    inked = ink > least
     rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
     if not rows.size:
         return None
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    top, left = max(0, rows[0] - margin), max(0, columns[0] - margin)
+    return ink[top : rows[-1] + 1 + margin, left : columns[-1] + 1 + margin]
 
 
 def _resized(ink: Ink, longer_side: int) -> Ink:
@@ -69,8 +79,9 @@ def _resized(ink: Ink, longer_side: int) -> Ink:
 
 def _filled(ink: Ink) -> Ink:
     """Strokes that became grey because they are thinner than a pixel, made full again."""
-    typical = float(np.dot(ink.ravel(), ink.ravel())) / float(ink.sum())
-    return np.minimum(ink / np.float32(max(0.2, min(1.0, typical / 0.9))), 1)
+    inked = ink[ink > _GROUND * ink.max()]
+    typical = float(inked @ inked) / float(inked.sum())
+    return np.minimum(ink / np.float32(min(1.0, typical / _SOLID)), 1)
 
 
 def _with_usual_strokes(fine: Ink) -> Ink:
@@ -108,13 +119,15 @@ def _grown(ink: Ink, *, diagonal: bool) -> Ink:
 
 
 def _centred(digit: Ink) -> Ink:
-    """The digit in 28×28, its centre of mass as near to the middle as whole pixels allow."""
-    field = np.zeros((SIZE, SIZE), dtype=np.float32)
+    """The digit of the fine grid in 28×28, its centre of mass in the middle, to a quarter of a pixel."""
     height, width = digit.shape
     mass = float(digit.sum())
     middle_y = float(digit.sum(axis=1) @ np.arange(height)) / mass
     middle_x = float(digit.sum(axis=0) @ np.arange(width)) / mass
-    top = min(max(round((SIZE - 1) / 2 - middle_y), 0), SIZE - height)
-    left = min(max(round((SIZE - 1) / 2 - middle_x), 0), SIZE - width)
-    field[top : top + height, left : left + width] = np.clip(digit, 0, 1)
-    return field
+    side = SIZE * _SCALE
+    top = min(max(round((side - 1) / 2 - middle_y), 0), side - height)
+    left = min(max(round((side - 1) / 2 - middle_x), 0), side - width)
+    field = np.zeros((side, side), dtype=np.float32)
+    field[top : top + height, left : left + width] = digit
+    means = field.reshape(SIZE, _SCALE, SIZE, _SCALE).mean(axis=(1, 3))
+    return np.asarray(np.clip(means, 0, 1))
