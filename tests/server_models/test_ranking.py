@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from maas_export.python_models import load_module
 
 ranking = load_module("digits_postprocess", "ranking")

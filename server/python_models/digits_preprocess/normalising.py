@@ -21,9 +21,9 @@ _THINNEST, _THICKEST = 2.4, 3.6
 """Stroke widths that are left as they are, pixels of the field that is given out."""
 _MOST_TAKEN = 0.25
 """How much of its width a thick stroke may lose on either side, as a fraction."""
-_GROUND = np.float32(0.3)
+_GROUND = 0.3
 """Up to this ink is taken for ground; one less this is full ink."""
-_HALF = np.float32(0.5)
+_HALF = 0.5
 _SOLID = 0.9
 """The mean of the ink, weighted by itself, in strokes of several pixels' width: all but their edges is 1."""
 
@@ -40,7 +40,7 @@ def normalise_ink(ink: Ink) -> Ink:
     Returns:
         [28, 28], 0 (ground) to 1 (ink), without NaN; all 0 where there is no ink.
     """
-    rough = _cropped(ink, _GROUND * ink.max(), margin=1)
+    rough = _cropped(ink, _GROUND * float(ink.max()), margin=1)
     if rough is None:
         return np.zeros((SIZE, SIZE), dtype=np.float32)
     rough = _filled(rough)
@@ -59,7 +59,7 @@ def _levelled(ink: Ink) -> Ink:
 
 
 def _cropped(ink: Ink, least: float, margin: int = 0) -> Ink | None:
-    """The part of the page where there is more ink than ``least``, with a margin in pixels; None where there is none."""
+    """The part of the page with more ink than ``least``, and a margin in pixels; None where there is no such part."""
     inked = ink > least
     rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
     if not rows.size:
@@ -71,6 +71,8 @@ def _cropped(ink: Ink, least: float, margin: int = 0) -> Ink | None:
 def _resized(ink: Ink, longer_side: int) -> Ink:
     """Scaled so that its longer side is ``longer_side``, by area where it shrinks."""
     height, width = ink.shape
+    if max(height, width) == longer_side:
+        return ink
     scale = longer_side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     filter_ = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
@@ -79,7 +81,7 @@ def _resized(ink: Ink, longer_side: int) -> Ink:
 
 def _filled(ink: Ink) -> Ink:
     """Strokes that became grey because they are thinner than a pixel, made full again."""
-    inked = ink[ink > _GROUND * ink.max()]
+    inked = ink[ink > _GROUND * float(ink.max())]
     typical = float(inked @ inked) / float(inked.sum())
     return np.minimum(ink / np.float32(min(1.0, typical / _SOLID)), 1)
 
@@ -129,5 +131,5 @@ def _centred(digit: Ink) -> Ink:
     left = min(max(round((side - 1) / 2 - middle_x), 0), side - width)
     field = np.zeros((side, side), dtype=np.float32)
     field[top : top + height, left : left + width] = digit
-    means = field.reshape(SIZE, _SCALE, SIZE, _SCALE).mean(axis=(1, 3))
-    return np.asarray(np.clip(means, 0, 1))
+    rows = field.reshape(SIZE, _SCALE, side).mean(axis=1)
+    return np.asarray(np.clip(rows.reshape(SIZE, SIZE, _SCALE).mean(axis=2), 0, 1))
