@@ -105,13 +105,15 @@ def _shared_memory() -> Finding:
     try:
         total = shutil.disk_usage(SHARED_MEMORY).total
     except FileNotFoundError:
-        return Finding("/dev/shm", "missing", "it is not mounted", "mount a tmpfs on /dev/shm")
+        return Finding(str(SHARED_MEMORY), "missing", "it is not mounted", "mount a tmpfs on /dev/shm")
     mend = "give it more: docker run --shm-size=1g, or mount -o remount,size=1g /dev/shm"
     if total < _SHM_NEEDED_BYTES:
-        return Finding("/dev/shm", "missing", _size(total), mend)
+        return Finding(str(SHARED_MEMORY), "missing", _size(total), mend)
     if total < _SHM_ADVISED_BYTES:
-        return Finding("/dev/shm", "warning", f"{_size(total)}: little for large tensors or many instances", mend)
-    return Finding("/dev/shm", "ok", _size(total))
+        return Finding(
+            str(SHARED_MEMORY), "warning", f"{_size(total)}: little for large tensors or many instances", mend
+        )
+    return Finding(str(SHARED_MEMORY), "ok", _size(total))
 
 
 def _temporary_folder() -> Finding:

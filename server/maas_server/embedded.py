@@ -16,6 +16,8 @@ from maas_server.ports import LOOPBACK
 from maas_server.process import describe_exit
 from maas_server.triton_http import TritonHttp
 
+_EXIT_TIMEOUT_S = 5.0
+
 
 @dataclass(frozen=True)
 class EmbeddedTriton:
@@ -147,7 +149,8 @@ def _load(
 ) -> dict[str, str]:
     loader = Loader(running.api, repository, running.failures, timeout_s)
     failed = loader.load_all(models)
-    exit_code = running.process.exit_code()
+    # A server that does not answer has ended, or is about to.
+    exit_code = None if running.api.is_ready() else running.process.wait(_EXIT_TIMEOUT_S)
     if exit_code is not None:
         raise StartFailed(
             f"the server ended ({describe_exit(exit_code)}) while loading {', '.join(sorted(loader.loading))}",

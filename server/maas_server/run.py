@@ -142,7 +142,8 @@ class Run:
     def _finish_start(self) -> None:
         if self._start is None or not self._start.done() or self.ready_at is not None:
             return
-        if self.running.process.exit_code() is not None:
+        if not self.running.api.is_ready():
+            # It ended meanwhile: what the loads say is only that.
             return
         self._note_results(self._start.result())
         self.ready_at = time.monotonic()
@@ -151,7 +152,7 @@ class Run:
 
     def _finish_loads(self) -> None:
         done = [model for model, future in self._loads.items() if future.done()]
-        if not done:
+        if not done or not self.running.api.is_ready():
             return
         self._note_results({model: self._loads.pop(model).result() for model in done})
         self._loaded_at |= dict.fromkeys(done, time.monotonic())

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 TOKEN_HEADER = "maas-token"  # noqa: S105  # the header's name, not a secret
-_QUICK_S = 2.0
+_PROBE_S = 2.0
+_QUICK_S = 10.0
 _LOAD_TIMEOUT_S = 120.0
 
 
@@ -55,7 +56,7 @@ class TritonHttp:
     def is_ready(self) -> bool:
         """Whether the server answers and has done its loading."""
         try:
-            self._call("GET", "/v2/health/ready")
+            self._call("GET", "/v2/health/ready", _PROBE_S)
         except (TritonRefused, TritonUnreachable):
             return False
         return True
