@@ -41,7 +41,9 @@ class Journey:
 Maas = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def run_maas(*arguments: str | Path, build: Path, cwd: Path = ROOT, timeout_s: float = 200) -> subprocess.CompletedProcess[str]:
+def run_maas(
+    *arguments: str | Path, build: Path, cwd: Path = ROOT, timeout_s: float = 200
+) -> subprocess.CompletedProcess[str]:
     """Runs ``maas`` in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "maas_core", *map(str, arguments)],

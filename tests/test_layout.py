@@ -30,7 +30,9 @@ MOST_LINES = 400
 
 
 def tracked(pattern: str) -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", pattern], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", pattern], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
 
 
@@ -77,7 +79,8 @@ def test_no_module_is_named_like_a_dependency() -> None:
         path.relative_to(ROOT)
         for folder in PACKAGES.values()
         for path in (ROOT / folder).rglob("*.py")
-        if path.parent.name in {"onnxruntime", "python_models"} or path.stem in {"onnx", "grpc", "locust", "torch", "onnxruntime", "tritonclient"}
+        if path.parent.name in {"onnxruntime", "python_models"}
+        or path.stem in {"onnx", "grpc", "locust", "torch", "onnxruntime", "tritonclient"}
         if path.stem in dependencies
     ]
     assert not wrong
@@ -94,7 +97,9 @@ def test_every_command_of_the_program_comes_from_a_package_of_ours() -> None:
     missing = [
         value
         for value in commands.values()
-        if not (ROOT / PACKAGES[value.partition(".")[0]] / (value.partition(":")[0].replace(".", "/") + ".py")).is_file()
+        if not (
+            ROOT / PACKAGES[value.partition(".")[0]] / (value.partition(":")[0].replace(".", "/") + ".py")
+        ).is_file()
     ]
     assert not missing
 

@@ -72,11 +72,11 @@ def _compare_floats(name: str, wanted: Array, got: Array, tolerance: Tolerance) 
     difference: Any = np.abs(answer - reference)
     allowed = tolerance.absolute + tolerance.relative * np.abs(reference)
     outside = int(np.sum(difference > allowed))
-    relative = difference / np.maximum(np.abs(reference), 1e-12)
+    relative = difference / np.maximum(np.abs(reference), max(tolerance.absolute, 1e-12))
     return OutputResult(
         output=name,
         passed=outside == 0,
         max_absolute=float(difference.max(initial=0.0)),
-        max_relative=float(relative[difference > tolerance.absolute].max(initial=0.0)),
+        max_relative=float(relative.max(initial=0.0)),
         detail=f"{outside} of {difference.size} elements are outside the tolerance" if outside else "",
     )

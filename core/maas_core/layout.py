@@ -13,7 +13,7 @@ DEFAULT_REPOSITORY = Path("model_repository")
 
 def build_dir() -> Path:
     """The folder for all that is built and not in git: ``$MAAS_BUILD``, or ``build`` in the working directory."""
-    return Path(os.environ.get("MAAS_BUILD") or "build").absolute()
+    return Path(os.environ.get("MAAS_BUILD") or "build")
 
 
 def weights_dir() -> Path:

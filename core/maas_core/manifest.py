@@ -52,7 +52,10 @@ class ObjectiveEntry(_Record):
 
 
 class OutputResult(_Record):
-    """How far one output lay from what was wanted, on the worst of all samples of a rung."""
+    """How far one output lay from what was wanted, on the worst of all samples of a rung.
+
+    ``max_relative`` is against the wanted value, or against the absolute tolerance where that is larger.
+    """
 
     output: str
     passed: bool

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from maas_core.spec import TensorSpec
@@ -42,14 +43,14 @@ def _signature(tensor: TensorSpec) -> str:
 
 def print_catalogue(rows: Sequence[dict[str, Any]]) -> None:
     """Prints the rows as one table."""
-    table = Table("model", "task", "inputs", "outputs", "parameters", "accuracy")
+    table = Table("model", "task", "inputs", "outputs", "parameters", "accuracy", show_lines=True)
     for row in rows:
         accuracy = row.get("accuracy")
         table.add_row(
             row["model"],
             row["task"],
-            "\n".join(f"{name} {signature}" for name, signature in row["inputs"].items()),
-            "\n".join(f"{name} {signature}" for name, signature in row["outputs"].items()),
+            escape("\n".join(f"{name} {signature}" for name, signature in row["inputs"].items())),
+            escape("\n".join(f"{name} {signature}" for name, signature in row["outputs"].items())),
             f"{row['parameters']:,}" if "parameters" in row else "",
             f"{accuracy:.2%}" if accuracy is not None else "not trained" if "parameters" in row else "",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,8 +38,9 @@ def export_onnx(model: TorchModel, module: nn.Module, path: Path) -> None:
         raise MaasError(f"{model.name} is in training mode", "call eval() on the module before exporting it")
     inputs = model.sample_inputs(np.random.default_rng(0), _EXAMPLE_BATCH)
     names = [tensor.name for tensor in model.spec.inputs]
+    # The exporter's own deprecations, and that torchvision is missing, say nothing about the model.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        # The exporter's own deprecations say nothing about the model.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from maas_core.manifest import RungResult, Verification
@@ -34,4 +35,4 @@ def _rows(rung: RungResult) -> list[tuple[str, ...]]:
 
 
 def _result(passed: bool, detail: str) -> str:
-    return "[green]passed[/]" if passed else f"[red]FAILED[/] {detail}"
+    return "[green]passed[/]" if passed else f"[red]FAILED[/] {escape(detail)}"

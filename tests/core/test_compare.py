@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from maas_core.compare import compare, worst
 from maas_core.golden import Array
 from maas_core.spec import Tolerance
@@ -54,7 +55,10 @@ def test_integers_and_text_must_be_equal() -> None:
 
 
 def test_the_worst_of_two_results_fails_where_either_fails() -> None:
-    good, bad = compare({"out": WANTED}, {"out": WANTED}, FP32)[0], compare({"out": WANTED}, {"out": WANTED * 2}, FP32)[0]
+    good, bad = (
+        compare({"out": WANTED}, {"out": WANTED}, FP32)[0],
+        compare({"out": WANTED}, {"out": WANTED * 2}, FP32)[0],
+    )
     assert not worst(good, bad).passed
     assert worst(bad, good).detail == bad.detail
     assert worst(good, bad).max_absolute == pytest.approx(100.0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+
 from maas_core.config import config_of, dump_config, parse_config, pin_version, pinned_version, same_but_version
 from maas_core.errors import WrongUse
 from maas_core.spec import ModelSpec, Objective, Serving, TensorSpec

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from maas_core.errors import NotHeld
 from maas_core.golden import Sample, load_golden, save_golden
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from maas_core.config import config_of, dump_config, pin_version, pinned_version, read_config
 from maas_core.errors import WrongUse
 from maas_core.repository import versions_of

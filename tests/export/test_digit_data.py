@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from maas_core.errors import WrongUse
 from maas_core.golden import Array
 from maas_export.data import digits

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from maas_export.models.digits import DigitsCnn, DigitsNet
 from torch import nn
+
+from maas_export.models.digits import DigitsCnn, DigitsNet
 
 
 def test_the_network_is_the_published_one_with_pooling_counted() -> None:

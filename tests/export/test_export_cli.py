@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import onnx
+
+from tests.conftest import JOURNEY, ROOT, Journey, Maas, json_lines
+
+
+def test_every_bundle_is_complete_and_proven(journey: Journey) -> None:
+    for model in JOURNEY:
+        bundle = journey.bundle(model)
+        manifest = json.loads((bundle / "manifest.json").read_bytes())
+        files = {path.name for path in bundle.iterdir()} - {"manifest.json"}
+        assert set(manifest["files"]) == files >= {"config.pbtxt", "golden.npz"}
+        assert manifest["verification"]["passed"]
+        assert manifest["verification"]["digest"] == manifest["digest"]
+    network = json.loads((journey.bundle("digits_cnn") / "manifest.json").read_bytes())
+    assert network["opset"] == 20
+    assert network["training"]["accuracy"] >= 0.98
+    assert (journey.build / "weights" / "digits_cnn" / network["weights"]["sha256"][:16]).is_dir()
+
+
+def test_the_graph_keeps_its_names_and_its_dynamic_axis(journey: Journey) -> None:
+    model = onnx.load(journey.bundle("digits_cnn") / "model.onnx")
+    assert model.ir_version == 10
+    (image,), (logits,) = model.graph.input, model.graph.output
+    assert (image.name, image.type.tensor_type.shape.dim[0].dim_param) == ("image", "batch")
+    assert (logits.name, logits.type.tensor_type.shape.dim[0].dim_param) == ("logits", "batch")
+
+
+def test_no_path_of_the_building_machine_is_in_a_bundle(journey: Journey) -> None:
+    machine = [str(ROOT).encode(), b"site-packages"]
+    for model in JOURNEY:
+        for path in journey.bundle(model).iterdir():
+            assert not any(trace in path.read_bytes() for trace in machine), path
+
+
+def test_a_second_export_changes_nothing_and_a_new_one_gives_the_same_bytes(
+    journey: Journey, maas: Maas, tmp_path: Path
+) -> None:
+    build = tmp_path / "build"
+    shutil.copytree(journey.build / "weights", build / "weights")
+    journey.copy_bundles(build, "digits_cnn")
+    bundle = build / "bundles" / "digits_cnn" / "onnx"
+    before = json.loads((bundle / "manifest.json").read_bytes())
+    (again,) = json_lines(maas("export", "digits_cnn", "--json").stdout)
+    assert again["new"] is False
+    shutil.rmtree(bundle)
+    assert maas("export", "digits_cnn").returncode == 0
+    assert json.loads((bundle / "manifest.json").read_bytes())["digest"] == before["digest"]
+
+
+def test_what_is_missing_is_named_with_the_command_that_makes_it(maas: Maas) -> None:
+    done = maas("export", "digits_cnn")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "maas export: digits_cnn has no weights yet; run `maas train digits_cnn` first\n",
+    )
+    done = maas("export", "digits")
+    assert done.returncode == 1
+    assert "digits_preprocess/python is not a bundle: manifest.json is missing" in done.stderr
+
+
+def test_a_place_that_cannot_be_written_is_said_and_nothing_half_written_stays(
+    journey: Journey, maas: Maas, tmp_path: Path
+) -> None:
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "bundles").write_text("a file where a folder should be")
+    done = maas("export", "digits_preprocess")
+    assert done.returncode == 1
+    assert "the bundle of digits_preprocess was not written" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_committed_configs_are_those_of_the_specs(maas: Maas, tmp_path: Path) -> None:
+    done = maas("config", "--check")
+    assert done.returncode == 0, done.stderr
+    shutil.copytree(
+        ROOT / "model_repository", tmp_path / "repository", ignore=shutil.ignore_patterns("[0-9]*", ".maas")
+    )
+    drifted = tmp_path / "repository" / "digits_cnn" / "config.pbtxt"
+    drifted.write_text(drifted.read_text().replace("max_batch_size: 32", "max_batch_size: 64"))
+    done = maas("config", "--check", "--repository", tmp_path / "repository")
+    assert done.returncode == 1
+    assert str(drifted) in done.stderr
