@@ -36,5 +36,6 @@ def test_augmentation_makes_other_digits_of_the_same_kind() -> None:
     assert one.dtype == np.float32
     np.testing.assert_array_equal(one, again)
     assert not np.array_equal(one, other)
-    assert one.min() >= 0 and one.max() <= 1
+    assert one.min() >= 0
+    assert one.max() <= 1
     assert (one.reshape(8, -1).max(axis=1) > 0.9).all(), "a digit lost its ink"

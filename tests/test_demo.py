@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from maas_core.manifest import changed_files, read_manifest
+from maas_core.repository import versions_of
+from tests.conftest import JOURNEY, ROOT, Journey
+
+GONE_AFTER_S = 20.0
+
+
+@pytest.fixture
+def build(journey: Journey, tmp_path: Path) -> Path:
+    """A build folder with trained weights and verified bundles, as after a first demo."""
+    shutil.copytree(journey.build / "weights", tmp_path / "build" / "weights")
+    journey.copy_bundles(tmp_path / "build", *JOURNEY)
+    return tmp_path / "build"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "model_repository"
+    shutil.copytree(ROOT / "model_repository", folder, ignore=shutil.ignore_patterns("[0-9]*", ".maas"))
+    return folder
+
+
+def start_demo(build: Path, repository: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "maas_core", "demo", "--repository", str(repository)],
+        cwd=ROOT,
+        env={**os.environ, "MAAS_BUILD": str(build), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def processes_of(build: Path) -> Iterator[psutil.Process]:
+    """Everything that was started with this build folder, servers and their stubs included."""
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("MAAS_BUILD") == str(build) and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+
+
+def assert_nothing_left(build: Path) -> None:
+    deadline = time.monotonic() + GONE_AFTER_S
+    while list(processes_of(build)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [process.cmdline() for process in processes_of(build)]
+
+
+def test_the_demo_reads_pictures_and_leaves_nothing_behind(build: Path, repository: Path) -> None:
+    process = start_demo(build, repository)
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    for proof in (
+        "train:",
+        "export digits_cnn: torch = onnx = http = grpc",
+        "publish:",
+        "serve: real Triton",
+        "predict:",
+    ):
+        assert proof in output
+    assert "of 10 pictures that training never saw" in output
+    assert "0_pen_dark-on-light.png" in output
+    assert_nothing_left(build)
+
+
+@pytest.mark.parametrize("moment", ["$ maas publish", "$ maas serve", "$ maas predict"])
+def test_ctrl_c_leaves_no_process_and_no_broken_repository(build: Path, repository: Path, moment: str) -> None:
+    process = start_demo(build, repository)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(moment):
+            break
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert_nothing_left(build)
+    for model in JOURNEY:
+        for version in versions_of(repository / model):
+            assert not changed_files(version.path, read_manifest(version.path))
+    again = start_demo(build, repository)
+    output, _ = again.communicate(timeout=200)
+    assert again.returncode == 0, output
