@@ -207,5 +207,9 @@ def control(name: str, kind: str, datatype: str = "FP32") -> str:
     if kind == "CORRID":
         how = f"data_type: TYPE_{datatype}"
     else:
-        how = {"FP32": "fp32_false_true: [0, 1]", "INT32": "int32_false_true: [0, 1]", "BOOL": "bool_false_true: [false, true]"}[datatype]
+        how = {
+            "FP32": "fp32_false_true: [0, 1]",
+            "INT32": "int32_false_true: [0, 1]",
+            "BOOL": "bool_false_true: [false, true]",
+        }[datatype]
     return f'control_input {{ name: "{name}" control {{ kind: CONTROL_SEQUENCE_{kind} {how} }} }}'

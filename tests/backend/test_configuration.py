@@ -21,8 +21,12 @@ def parameter(name: str, text: str) -> str:
 
 
 ACCEPTED = {
-    "parallel": parameter("execution_mode", "1") + parameter("inter_op_thread_count", "2") + "optimization { graph { level: 2 } }",
-    "no_arena": parameter("enable_mem_arena", "0") + parameter("enable_mem_pattern", "false") + parameter("anything_else", "x"),
+    "parallel": parameter("execution_mode", "1")
+    + parameter("inter_op_thread_count", "2")
+    + "optimization { graph { level: 2 } }",
+    "no_arena": parameter("enable_mem_arena", "0")
+    + parameter("enable_mem_pattern", "false")
+    + parameter("anything_else", "x"),
     "shrinking_arena": parameter("memory.enable_memory_arena_shrinkage", "cpu:0")
     + parameter("session.use_device_allocator_for_initializers", "1")
     + parameter("intra_op_thread_count", "1"),
@@ -86,7 +90,9 @@ REFUSED = {
 
 def write(repository: Path) -> None:
     for name, more in ACCEPTED.items():
-        write_model(repository, name, identity(axes=FIXED), config(max_batch_size=4, inputs=[X], outputs=[Y], more=more))
+        write_model(
+            repository, name, identity(axes=FIXED), config(max_batch_size=4, inputs=[X], outputs=[Y], more=more)
+        )
     for name, (model, text, _) in REFUSED.items():
         write_model(repository, name, model, text)
     plain = config(max_batch_size=4, inputs=[X], outputs=[Y])
@@ -100,10 +106,19 @@ def write(repository: Path) -> None:
     write_model(repository, "no_tensor", unsupported, config(max_batch_size=4, inputs=[X], outputs=[Y]))
 
     write_model(repository, "no_config", identity(axes=FIXED), None)
-    write_model(repository, "no_inputs", sum_and_difference(), config(max_batch_size=16, outputs=[tensor("total", "FP32", [-1])]))
+    write_model(
+        repository,
+        "no_inputs",
+        sum_and_difference(),
+        config(max_batch_size=16, outputs=[tensor("total", "FP32", [-1])]),
+    )
     write_model(repository, "no_batch_axis", identity(axes=(2, "n")), config())
     write_model(
-        repository, "renamed", identity(axes=FIXED), plain + 'default_model_filename: "network.onnx"', filename="network.onnx"
+        repository,
+        "renamed",
+        identity(axes=FIXED),
+        plain + 'default_model_filename: "network.onnx"',
+        filename="network.onnx",
     )
     write_model(repository, "folder", identity(axes=FIXED), plain, filename="model.onnx/model.onnx")
     write_model(
@@ -156,8 +171,12 @@ def test_inputs_outputs_and_batching_are_filled_in_from_the_graph(served: Any) -
     filled = served.http.get_model_config("no_config")
     assert filled["max_batch_size"] == 4
     assert "dynamic_batching" in filled
-    assert [(entry["name"], entry["data_type"], entry["dims"]) for entry in filled["input"]] == [("x", "TYPE_FP32", [3])]
-    assert [(entry["name"], entry["data_type"], entry["dims"]) for entry in filled["output"]] == [("y", "TYPE_FP32", [3])]
+    assert [(entry["name"], entry["data_type"], entry["dims"]) for entry in filled["input"]] == [
+        ("x", "TYPE_FP32", [3])
+    ]
+    assert [(entry["name"], entry["data_type"], entry["dims"]) for entry in filled["output"]] == [
+        ("y", "TYPE_FP32", [3])
+    ]
     np.testing.assert_array_equal(served.infer("no_config", {"x": SAMPLE})["y"], SAMPLE)
 
     filled = served.http.get_model_config("no_inputs")

@@ -120,7 +120,10 @@ def test_a_configuration_that_contradicts_the_graph_is_refused(name: str) -> Non
     ("text", "wanted"),
     [
         (parameter("execution_mode", "2"), "expected values for execution_mode are 0 or 1 but got 2"),
-        (parameter("intra_op_thread_count", "many"), "failed to convert 'many' to integer for parameter 'intra_op_thread_count'"),
+        (
+            parameter("intra_op_thread_count", "many"),
+            "failed to convert 'many' to integer for parameter 'intra_op_thread_count'",
+        ),
         (parameter("enable_mem_arena", "perhaps"), "failed to convert 'perhaps' to boolean"),
     ],
 )
@@ -156,14 +159,19 @@ def test_session_parameters_by_nvidias_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "wanted"), [(-1, "ORT_ENABLE_BASIC"), (0, "ORT_ENABLE_ALL"), (1, "ORT_ENABLE_EXTENDED"), (2, "ORT_DISABLE_ALL")]
+    ("level", "wanted"),
+    [(-1, "ORT_ENABLE_BASIC"), (0, "ORT_ENABLE_ALL"), (1, "ORT_ENABLE_EXTENDED"), (2, "ORT_DISABLE_ALL")],
 )
 def test_graph_optimization_levels(level: int, wanted: str) -> None:
     options = session_options(parsed(f"optimization {{ graph {{ level: {level} }} }}"))
     assert options.graph_optimization_level == getattr(ort.GraphOptimizationLevel, wanted)
 
 
-ON_GPU = {"on_gpu": True, "device_id": 1, "available": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]}
+ON_GPU = {
+    "on_gpu": True,
+    "device_id": 1,
+    "available": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
+}
 ON_CPU = {"on_gpu": False, "device_id": 0, "available": ["CPUExecutionProvider"]}
 
 
@@ -173,7 +181,9 @@ def providers_for(text: str, machine: dict[str, Any]) -> tuple[list[Any], list[s
 
 
 def test_gpu_providers_are_used_where_they_are_with_nvidias_parameters() -> None:
-    text = accelerator("gpu", "tensorrt", precision_mode="FP16", max_workspace_size_bytes="64", trt_engine_cache_enable="1")
+    text = accelerator(
+        "gpu", "tensorrt", precision_mode="FP16", max_workspace_size_bytes="64", trt_engine_cache_enable="1"
+    )
     providers, logged = providers_for(text + parameter("cudnn_conv_algo_search", "1"), ON_GPU)
     assert providers == [
         (

@@ -28,7 +28,12 @@ SAMPLES = {
 
 def write(repository: Path) -> None:
     for name in SAMPLES:
-        text = config(max_batch_size=4, inputs=[tensor("x", name, [3])], outputs=[tensor("y", name, [3])], more="dynamic_batching {}")
+        text = config(
+            max_batch_size=4,
+            inputs=[tensor("x", name, [3])],
+            outputs=[tensor("y", name, [3])],
+            more="dynamic_batching {}",
+        )
         write_model(repository, f"identity_{name.lower()}", identity(name, ("batch", 3)), text)
     mixed = graph(
         [node("Cast", ["x"], ["y"], to=1), node("Identity", ["flag"], ["flag_out"])],
@@ -66,7 +71,9 @@ def test_a_tensor_comes_back_as_it_went_in(served: Any, datatype: str, protocol:
 def test_rows_of_different_requests_do_not_mix(served: Any, datatype: str) -> None:
     row = SAMPLES[datatype]
     sent = [np.roll(row, shift, axis=1).repeat(count, axis=0) for shift, count in ((0, 1), (1, 2), (2, 1))]
-    for array, got in zip(sent, served.infer_at_once(f"identity_{datatype.lower()}", [{"x": array} for array in sent]), strict=True):
+    for array, got in zip(
+        sent, served.infer_at_once(f"identity_{datatype.lower()}", [{"x": array} for array in sent]), strict=True
+    ):
         np.testing.assert_array_equal(got["y"], array)
 
 

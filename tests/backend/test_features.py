@@ -28,7 +28,7 @@ from tritonclient.utils import InferenceServerException
 
 GATHER_FOR = "dynamic_batching { max_queue_delay_microseconds: 300000 }"
 
-CALLER = '''
+CALLER = """
 import triton_python_backend_utils as pb_utils
 
 
@@ -45,7 +45,7 @@ class TritonPythonModel:
             else:
                 responses.append(pb_utils.InferenceResponse([pb_utils.get_output_tensor_by_name(inner, "y")]))
         return responses
-'''
+"""
 
 
 def ragged_graph() -> Any:
@@ -81,7 +81,9 @@ def write(repository: Path) -> None:
         ),
     )
     warm = 'model_warmup { name: "first" batch_size: 2 inputs { key: "x" value { data_type: TYPE_FP32 dims: 3 zero_data: true } } }'
-    write_model(repository, "warmed", identity(axes=("batch", 3)), config(max_batch_size=4, inputs=x, outputs=y, more=warm))
+    write_model(
+        repository, "warmed", identity(axes=("batch", 3)), config(max_batch_size=4, inputs=x, outputs=y, more=warm)
+    )
     warm_sequence = 'model_warmup { name: "first" batch_size: 1 inputs { key: "x" value { data_type: TYPE_FP32 dims: 1 zero_data: true } } }'
     write_model(
         repository,
@@ -95,7 +97,9 @@ def write(repository: Path) -> None:
         ),
     )
     cached = "response_cache { enable: true }"
-    write_model(repository, "cached", identity(axes=("batch", 3)), config(max_batch_size=4, inputs=x, outputs=y, more=cached))
+    write_model(
+        repository, "cached", identity(axes=("batch", 3)), config(max_batch_size=4, inputs=x, outputs=y, more=cached)
+    )
     write_model(
         repository,
         "labelled",
@@ -126,7 +130,9 @@ def write(repository: Path) -> None:
             input_map { key: "a" value: "price" } input_map { key: "b" value: "price" }
             output_map { key: "total" value: "twice" }
         } }"""
-    text = config(max_batch_size=4, inputs=[tensor("index", "INT64", [1])], outputs=[tensor("twice", "FP32", [1])], more=steps)
+    text = config(
+        max_batch_size=4, inputs=[tensor("index", "INT64", [1])], outputs=[tensor("twice", "FP32", [1])], more=steps
+    )
     text = text.replace('backend: "onnxruntime"', 'platform: "ensemble"').replace("instance_group { count: 1 }", "")
     write_model(repository, "doubled_price", None, text)
     write_model(

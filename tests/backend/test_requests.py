@@ -28,7 +28,9 @@ GATHER_FOR = "dynamic_batching { max_queue_delay_microseconds: 300000 }"
 def write(repository: Path) -> None:
     pair = {"inputs": [tensor("a", "FP32", [-1]), tensor("b", "FP32", [-1])]}
     both = [tensor("total", "FP32", [-1]), tensor("difference", "FP32", [-1])]
-    write_model(repository, "pair", sum_and_difference(), config(max_batch_size=8, outputs=both, more=GATHER_FOR, **pair))
+    write_model(
+        repository, "pair", sum_and_difference(), config(max_batch_size=8, outputs=both, more=GATHER_FOR, **pair)
+    )
     write_model(repository, "pair_alone", sum_and_difference(("n",)), config(outputs=both, **pair))
     # The configuration shows only one of the graph's outputs.
     write_model(repository, "half_shown", sum_and_difference(), config(max_batch_size=8, outputs=both[1:], **pair))
@@ -36,13 +38,20 @@ def write(repository: Path) -> None:
         repository,
         "lookup",
         lookup(),
-        config(max_batch_size=8, inputs=[tensor("x", "INT64", [1])], outputs=[tensor("y", "FP32", [1])], more=GATHER_FOR),
+        config(
+            max_batch_size=8, inputs=[tensor("x", "INT64", [1])], outputs=[tensor("y", "FP32", [1])], more=GATHER_FOR
+        ),
     )
     write_model(
         repository,
         "any_size",
         identity(axes=("batch", "h", "w")),
-        config(max_batch_size=8, inputs=[tensor("x", "FP32", [-1, -1])], outputs=[tensor("y", "FP32", [-1, -1])], more=GATHER_FOR),
+        config(
+            max_batch_size=8,
+            inputs=[tensor("x", "FP32", [-1, -1])],
+            outputs=[tensor("y", "FP32", [-1, -1])],
+            more=GATHER_FOR,
+        ),
     )
     write_model(
         repository,
@@ -75,9 +84,13 @@ def write(repository: Path) -> None:
         repository,
         "wrong_batch",
         graph(
-            [node("Unique", ["x"], ["y"], axis=0)], [value("x", "FP32", ("batch", 1))], [value("y", "FP32", ("some", 1))]
+            [node("Unique", ["x"], ["y"], axis=0)],
+            [value("x", "FP32", ("batch", 1))],
+            [value("y", "FP32", ("some", 1))],
         ),
-        config(max_batch_size=8, inputs=[tensor("x", "FP32", [1])], outputs=[tensor("y", "FP32", [1])], more=GATHER_FOR),
+        config(
+            max_batch_size=8, inputs=[tensor("x", "FP32", [1])], outputs=[tensor("y", "FP32", [1])], more=GATHER_FOR
+        ),
     )
     default = graph(
         [node("Add", ["x", "offset"], ["y"])],
@@ -115,7 +128,9 @@ def test_two_inputs_two_outputs(served: Any, protocol: str) -> None:
 def test_requests_run_together_and_get_their_own_rows_and_outputs(served: Any) -> None:
     before_rows, before_runs = served.executions("pair")
     counts = [1, 2, 1, 3]
-    sent = [{"a": np.full((count, 2), 10 * count, np.float32), "b": np.ones((count, 2), np.float32)} for count in counts]
+    sent = [
+        {"a": np.full((count, 2), 10 * count, np.float32), "b": np.ones((count, 2), np.float32)} for count in counts
+    ]
     for inputs, got in zip(sent, served.infer_at_once("pair", sent), strict=True):
         np.testing.assert_array_equal(got["total"], inputs["a"] + 1)
         np.testing.assert_array_equal(got["difference"], inputs["a"] - 1)

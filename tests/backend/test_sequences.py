@@ -88,7 +88,9 @@ def write(repository: Path, reference: torch.nn.LSTM) -> None:
         repository,
         "unbatched",
         accumulator_without_batch(),
-        config(inputs=x, outputs=[*y, tensor("sum_out", "FP32", [1])], more=sequence_batching(state("sum", "FP32", [1]))),
+        config(
+            inputs=x, outputs=[*y, tensor("sum_out", "FP32", [1])], more=sequence_batching(state("sum", "FP32", [1]))
+        ),
     )
     write_model(
         repository,
@@ -111,7 +113,11 @@ def fallible_accumulator() -> Any:
     """sum_out = sum_in + table[x]; an index out of range fails the step."""
     axes = ("batch", 1)
     return graph(
-        [node("Gather", ["table", "x"], ["step"]), node("Add", ["sum_in", "step"], ["sum_out"]), node("Identity", ["sum_out"], ["y"])],
+        [
+            node("Gather", ["table", "x"], ["step"]),
+            node("Add", ["sum_in", "step"], ["sum_out"]),
+            node("Identity", ["sum_out"], ["y"]),
+        ],
         [value("x", "INT64", axes), value("sum_in", "FP32", axes)],
         [value("y", "FP32", axes), value("sum_out", "FP32", axes)],
         {"table": np.array([1, 10, 100], np.float32)},
@@ -120,7 +126,9 @@ def fallible_accumulator() -> Any:
 
 def fallible_config() -> str:
     batching = sequence_batching(state("sum", "FP32", [1]), strategy="oldest { max_queue_delay_microseconds: 200000 }")
-    return config(max_batch_size=4, inputs=[tensor("x", "INT64", [1])], outputs=[tensor("y", "FP32", [1])], more=batching)
+    return config(
+        max_batch_size=4, inputs=[tensor("x", "INT64", [1])], outputs=[tensor("y", "FP32", [1])], more=batching
+    )
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +136,9 @@ def served(serve: Callable[..., Any], reference: torch.nn.LSTM) -> Any:
     return serve(lambda repository: write(repository, reference))
 
 
-def step(served: Any, model: str, corrid: int | str, x: Any, *, start: bool = False, end: bool = False, **options: Any) -> Any:
+def step(
+    served: Any, model: str, corrid: int | str, x: Any, *, start: bool = False, end: bool = False, **options: Any
+) -> Any:
     array = x if isinstance(x, np.ndarray) else np.array([[x]], np.float32)
     return served.infer(model, {"x": array}, sequence_id=corrid, sequence_start=start, sequence_end=end, **options)
 

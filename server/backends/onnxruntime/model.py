@@ -6,8 +6,10 @@ It takes the very ``config.pbtxt`` that NVIDIA's takes. The siblings carry the p
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,9 @@ class TritonPythonModel:
                 file = Path(config.get("default_model_filename") or "model.onnx").name
                 options = ort.SessionOptions()
                 options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-                session = open_model(Path(pb_utils.get_model_dir()) / file, config["name"], options, ["CPUExecutionProvider"])
+                session = open_model(
+                    Path(pb_utils.get_model_dir()) / file, config["name"], options, ["CPUExecutionProvider"]
+                )
                 complete_config(config, read_graph(session))
             except LoadError as error:
                 raise pb_utils.TritonModelException(str(error)) from None
@@ -61,8 +65,9 @@ class TritonPythonModel:
         from ort_graph import read_graph
         from ort_options import execution_providers, run_options, session_options
         from ort_runner import runner_of
-        from ort_state import Sequences
+        from ort_state import Sequences, Sweeper
 
+        started_s = time.monotonic()
         config = parse_config(json.loads(args["model_config"]))
         version_folder = Path(args["model_repository"]) / args["model_version"]
         providers = execution_providers(
@@ -76,11 +81,22 @@ class TritonPythonModel:
         session = open_model(version_folder / config.model_filename, config.name, session_options(config), providers)
         graph = read_graph(session)
         check_contract(config, graph)
-        sequences = Sequences(config) if config.is_sequence else None
         self._decoupled = config.decoupled
+        sequences = Sequences(config) if config.is_sequence else None
+        self._sweeper = Sweeper(sequences) if sequences is not None and sequences.keep_s > 0 else None
         self._batcher = Batcher(config, graph, runner_of(session, graph, run_options(config)), sequences)
         # Triton shows a metric for as long as both objects live.
-        self._version_family, self._version_metric = expose_version(args["model_name"], args["model_version"], version_folder)
+        self._version_family, self._version_metric = expose_version(
+            args["model_name"], args["model_version"], version_folder
+        )
+        # What is loaded by now stays: the garbage collector need not walk through it in the middle of requests.
+        gc.collect()
+        gc.freeze()
+        pb_utils.Logger.log_info(
+            f"{args['model_instance_name']} version {args['model_version']}: opened in "
+            f"{time.monotonic() - started_s:.2f} s with {', '.join(session.get_providers())}; resident memory of this "
+            f"instance {resident_memory_bytes() / 1e6:.0f} MB"
+        )
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse] | None:
         """Answers ``requests``, which Triton has batched, each with outputs or with an error.
@@ -96,8 +112,9 @@ class TritonPythonModel:
         return None
 
     def finalize(self) -> None:
-        """Forgets sequences and session before the process ends."""
-        del self._batcher
+        """Ends the sweeper's thread before the process ends."""
+        if self._sweeper is not None:
+            self._sweeper.stop()
 
 
 def _say_nothing(_message: str) -> None:
@@ -114,7 +131,9 @@ def open_model(path: Path, model: str, options: Any, providers: list[Any]) -> An
 
     file = path / "model.onnx" if path.is_dir() else path
     if not file.exists():
-        raise LoadError(f"unable to find '{file}' for model '{model}'; put the ONNX file there, or name it in default_model_filename")
+        raise LoadError(
+            f"unable to find '{file}' for model '{model}'; put the ONNX file there, or name it in default_model_filename"
+        )
     try:
         return ort.InferenceSession(os.fspath(file), options, providers=providers)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base of their own
@@ -124,7 +143,9 @@ def open_model(path: Path, model: str, options: Any, providers: list[Any]) -> An
 def expose_version(model: str, version: str, version_folder: Path) -> tuple[pb_utils.MetricFamily, pb_utils.Metric]:
     """Publishes ``maas_version_info{model,version,digest} 1``, the proof of which bytes serve."""
     family = pb_utils.MetricFamily(
-        name="maas_version_info", description="The versions that serve, with the digest of their payload", kind=pb_utils.MetricFamily.GAUGE
+        name="maas_version_info",
+        description="The versions that serve, with the digest of their payload",
+        kind=pb_utils.MetricFamily.GAUGE,
     )
     metric = family.Metric(labels={"model": model, "version": version, "digest": read_digest(version_folder)})
     metric.set(1)
@@ -139,3 +160,9 @@ def read_digest(version_folder: Path) -> str:
     except (OSError, ValueError):
         return "unknown"
     return digest if isinstance(digest, str) and digest else "unknown"
+
+
+def resident_memory_bytes() -> int:
+    """How much memory this process holds (``/proc/self/statm``, second field, in pages)."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -30,12 +30,18 @@ class TensorConfig:
 
 @dataclass(frozen=True)
 class StateConfig:
-    """One entry of ``sequence_batching.state``: what leaves a step as ``output_name`` enters the next as ``input_name``."""
+    """One entry of ``sequence_batching.state``: a step's ``output_name`` is the next step's ``input_name``.
+
+    Attributes:
+        dims: without the batch axis; -1 is any size.
+        has_initial_value: whether ``initial_state`` says what the first step gets; else it gets zeros.
+    """
 
     input_name: str
     output_name: str
     datatype: str
     dims: tuple[int, ...]
+    has_initial_value: bool
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,9 @@ def parse_config(config: Mapping[str, Any]) -> ModelConfig:
         is_sequence="sequence_batching" in config,
         states=tuple(_state(entry) for entry in sequence.get("state", ())),
         controls=tuple(
-            _control(entry["name"], control) for entry in sequence.get("control_input", ()) for control in entry["control"]
+            _control(entry["name"], control)
+            for entry in sequence.get("control_input", ())
+            for control in entry["control"]
         ),
         max_sequence_idle_s=int(sequence.get("max_sequence_idle_microseconds", 0)) / 1e6,
         decoupled=bool((config.get("model_transaction_policy") or {}).get("decoupled", False)),
@@ -150,6 +158,7 @@ def _state(entry: Mapping[str, Any]) -> StateConfig:
         output_name=entry["output_name"],
         datatype=datatype_of(entry["data_type"]),
         dims=tuple(int(dim) for dim in entry["dims"]),
+        has_initial_value=bool(entry.get("initial_state")),
     )
 
 

@@ -96,7 +96,9 @@ def execution_providers(
         if provider is None:
             raise LoadError(f"unknown Execution Accelerator '{name}' is requested; known are tensorrt and cuda")
         if not on_gpu or provider not in available:
-            log(f"gpu_execution_accelerator '{name}' of model '{config.name}' is ignored here: no GPU, or no {provider}")
+            log(
+                f"gpu_execution_accelerator '{name}' of model '{config.name}' is ignored here: no GPU, or no {provider}"
+            )
         elif name == "tensorrt":
             providers.append((provider, {**_tensorrt_parameters(parameters), "device_id": str(device_id)}))
         else:
@@ -109,7 +111,9 @@ def execution_providers(
         if "OpenVINOExecutionProvider" in available:
             providers.append(("OpenVINOExecutionProvider", {"device_type": "CPU"}))
         else:
-            log(f"cpu_execution_accelerator 'openvino' of model '{config.name}' is ignored here: no OpenVINOExecutionProvider")
+            log(
+                f"cpu_execution_accelerator 'openvino' of model '{config.name}' is ignored here: no OpenVINOExecutionProvider"
+            )
     providers.append("CPUExecutionProvider")
     return providers
 

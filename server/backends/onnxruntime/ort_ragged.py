@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from ort_arrays import NUMPY_OF, Array
 from ort_config import BatchInputConfig, ModelConfig
-from ort_tensors import NUMPY_OF, Array
 
 Feeds = Mapping[str, Array]
 

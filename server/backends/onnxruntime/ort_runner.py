@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import onnxruntime as ort
+from ort_arrays import Array
 from ort_graph import Graph
-from ort_tensors import Array, bits_of, value_of_bits
+from ort_tensors import bits_of, value_of_bits
 
 Run = Callable[[Sequence[str], Mapping[str, Array]], Sequence[Array]]
 
@@ -15,7 +16,10 @@ Run = Callable[[Sequence[str], Mapping[str, Array]], Sequence[Array]]
 def runner_of(session: ort.InferenceSession, graph: Graph, options: ort.RunOptions | None) -> Run:
     """A function that runs ``session``: names of the outputs wanted, inputs by name -> outputs in that order."""
     bf16 = frozenset(
-        name for tensors in (graph.inputs, graph.outputs) for name, tensor in tensors.items() if tensor.datatype == "BF16"
+        name
+        for tensors in (graph.inputs, graph.outputs)
+        for name, tensor in tensors.items()
+        if tensor.datatype == "BF16"
     )
     if not bf16:
         return lambda wanted, feeds: session.run(wanted, feeds, options)
@@ -26,7 +30,8 @@ def _run_values(
     session: ort.InferenceSession, bf16: frozenset[str], options: Any, wanted: Sequence[str], feeds: Mapping[str, Array]
 ) -> Sequence[Array]:
     values = {
-        name: value_of_bits(array) if name in bf16 else ort.OrtValue.ortvalue_from_numpy(array) for name, array in feeds.items()
+        name: value_of_bits(array) if name in bf16 else ort.OrtValue.ortvalue_from_numpy(array)
+        for name, array in feeds.items()
     }
     outputs = session.run_with_ort_values(wanted, values, options)
     return [bits_of(value) if name in bf16 else value.numpy() for name, value in zip(wanted, outputs, strict=True)]

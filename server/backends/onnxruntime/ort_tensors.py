@@ -9,37 +9,18 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
+from ort_arrays import Array
 from ort_errors import RequestError
 
-Array = npt.NDArray[Any]
 Reader = Callable[[pb_utils.Tensor], Array]
 Writer = Callable[[str, Array], pb_utils.Tensor]
 
 ONNX_BFLOAT16 = 16
 """``TensorProto.DataType.BFLOAT16``."""
-
-NUMPY_OF: dict[str, npt.DTypeLike] = {
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-    "UINT16": np.uint16,
-    "UINT32": np.uint32,
-    "UINT64": np.uint64,
-    "INT8": np.int8,
-    "INT16": np.int16,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "FP16": np.float16,
-    "FP32": np.float32,
-    "FP64": np.float64,
-    "BYTES": np.object_,
-    "BF16": np.uint16,
-}
 
 
 def reader_of(datatype: str, *, scalar: bool) -> Reader:
@@ -73,7 +54,9 @@ def value_of_bits(bits: Array) -> ort.OrtValue:
 
 def _as_scalar(name: str, array: Array) -> Array:
     if array.size != 1:
-        raise RequestError(f"input '{name}' is a scalar in the graph, but the request holds {array.size} elements of it")
+        raise RequestError(
+            f"input '{name}' is a scalar in the graph, but the request holds {array.size} elements of it"
+        )
     return array.reshape(())
 
 
@@ -83,7 +66,9 @@ def _read_text(tensor: pb_utils.Tensor) -> Array:
     try:
         text.reshape(-1)[:] = [element.decode() for element in array.reshape(-1)]
     except UnicodeDecodeError as error:
-        raise RequestError(f"input '{tensor.name()}' is no UTF-8 text, which is all that ONNX strings hold: {error}") from None
+        raise RequestError(
+            f"input '{tensor.name()}' is no UTF-8 text, which is all that ONNX strings hold: {error}"
+        ) from None
     return text
 
 
