@@ -47,6 +47,8 @@ def serve(repository: Path, *, view: str, models: Sequence[str] | None = None) -
     """
     command = [sys.executable, "-m", "maas_core", "serve", "--repository", str(repository), "--view", view]
     command += ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--json", "--stop-on-eof"]
+    # Who leaves the block has got all answers: there is nothing to drain.
+    command += ["--drain-timeout", "0"]
     command += ["--models", ",".join(models)] if models is not None else []
     with tempfile.TemporaryFile("w+") as words:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, text=True)

@@ -71,7 +71,7 @@ def test_a_place_that_cannot_be_written_is_said_and_nothing_half_written_stays(
     (tmp_path / "build" / "bundles").write_text("a file where a folder should be")
     done = maas("export", "digits_preprocess")
     assert done.returncode == 1
-    assert "the bundle of digits_preprocess was not written" in done.stderr
+    assert "the bundle of digits_preprocess could not be written" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
