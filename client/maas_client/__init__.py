@@ -11,14 +11,19 @@
 
 from __future__ import annotations
 
+from maas_client._async_client import AsyncClient
 from maas_client._client import Client
+from maas_client._endpoints import Breaker
+from maas_client._options import TLS
 from maas_client._result import InferResult, Timing
+from maas_client._retry import Retry
 from maas_client._spec import ModelSpec, TensorSpec
 from maas_client._values import UNSET, Unset
 from maas_client.errors import (
     AuthenticationError,
     BadAnswerError,
     CallCancelledError,
+    CircuitOpenError,
     ClientClosedError,
     ConflictError,
     ConnectionLostError,
@@ -43,10 +48,14 @@ from maas_client.errors import (
 )
 
 __all__ = [
+    "TLS",
     "UNSET",
+    "AsyncClient",
     "AuthenticationError",
     "BadAnswerError",
+    "Breaker",
     "CallCancelledError",
+    "CircuitOpenError",
     "Client",
     "ClientClosedError",
     "ConflictError",
@@ -64,6 +73,7 @@ __all__ = [
     "PermissionRefusedError",
     "QuotaExceededError",
     "RefusedValueError",
+    "Retry",
     "ServerError",
     "ShapeMismatchError",
     "TensorSpec",

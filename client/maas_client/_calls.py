@@ -12,32 +12,45 @@ if TYPE_CHECKING:
 ParameterValue = bool | int | float | str
 
 
-@dataclass(frozen=True, slots=True)
-class WireTensor:
-    """A checked tensor, ready to send: ``data`` is its bytes as :func:`maas_client._dtypes.encode` makes them."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-    data: bytes | memoryview
-
-
-@dataclass(frozen=True, slots=True)
-class InferCall:
-    """One inference request.
+@dataclass(slots=True, eq=False)
+class RequestForm:
+    """What requests that differ only in their values have in common.
 
     Attributes:
+        model: the model's name.
         version: "" lets the server choose (the highest ready version).
+        inputs: name, datatype and shape of each input.
         outputs: the names asked for; empty asks for all.
-        parameters: the request's own, Triton's reserved ones included (``priority``, ``timeout``, ...).
+        heads: what the codecs made of this form, by protocol, so that they make it once.
     """
 
     model: str
     version: str
-    inputs: tuple[WireTensor, ...]
+    inputs: tuple[tuple[str, str, tuple[int, ...]], ...]
     outputs: tuple[str, ...] = ()
+    heads: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class InferCall:
+    """One inference request.
+
+    Attributes:
+        form: names, datatypes and shapes.
+        data: the bytes of each input, in the form's order, as :func:`maas_client._dtypes.encode` makes them.
+        parameters: the request's own, Triton's reserved ones included (``priority``, ``timeout``, ...).
+        request_id: comes back with the answer.
+    """
+
+    form: RequestForm
+    data: tuple[bytes | memoryview, ...]
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     request_id: str = ""
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.form.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +87,7 @@ class ConfigCall:
 Call = InferCall | LiveCall | ReadyCall | MetadataCall | ConfigCall
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InferAnswer:
     """One inference response."""
 

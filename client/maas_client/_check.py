@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -47,13 +48,16 @@ def check_version(version: int | str | None, model: str) -> str:
     return text
 
 
-def check_inputs(spec: ModelSpec, inputs: Mapping[str, Any], *, cast: bool = False) -> dict[str, Array]:
+def check_inputs(
+    spec: ModelSpec, inputs: Mapping[str, Any], *, cast: bool = False, any_batch_size: bool = False
+) -> dict[str, Array]:
     """Brings all inputs into the model's datatypes and checks names, shapes, batch size and values.
 
     Args:
         spec: the model's.
         inputs: name -> numpy array, anything with ``__array__``, nested lists, a scalar, str or bytes.
         cast: allow numpy's "safe" casts of arrays (uint8 -> FP32, but not float64 -> FP32).
+        any_batch_size: allow more rows than ``max_batch_size``.
 
     Returns:
         name -> C-contiguous little-endian array, in the model's order.
@@ -70,12 +74,28 @@ def check_inputs(spec: ModelSpec, inputs: Mapping[str, Any], *, cast: bool = Fal
             if array.ndim == 0 and all(size in {-1, 1} for size in tensor.shape):
                 array = array.reshape((1,) * len(tensor.shape))
             _check_shape(target, array)
-            if spec.reject_nonfinite and tensor.datatype in FLOATS:
-                _check_finite(target, array)
             arrays[name] = array
+    if spec.reject_nonfinite:
+        check_finite(spec, arrays)
     if spec.max_batch_size > 0:
-        _check_batch(spec, arrays)
+        _check_batch(spec, arrays, math.inf if any_batch_size else spec.max_batch_size)
     return arrays
+
+
+def check_finite(spec: ModelSpec, arrays: Mapping[str, Array]) -> None:
+    """Refuses NaN and infinity in any input.
+
+    Raises:
+        RefusedValueError: with the place of the first one.
+    """
+    for name, array in arrays.items():
+        if spec.inputs[name].datatype not in FLOATS:
+            continue
+        finite = np.isfinite(array)
+        if not finite.all():
+            where = np.argwhere(~finite)[0].tolist()
+            mend = "this model refuses NaN and infinity: replace or drop them"
+            raise Target(spec, spec.inputs[name]).refusal(RefusedValueError, f"{array[tuple(where)]} at {where}", mend)
 
 
 def check_outputs(spec: ModelSpec, outputs: Sequence[str] | None) -> tuple[str, ...]:
@@ -141,15 +161,7 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     return all(wanted_size in {-1, size} for size, wanted_size in zip(shape, wanted, strict=True))
 
 
-def _check_finite(target: Target, array: Array) -> None:
-    finite = np.isfinite(array)
-    if not finite.all():
-        where = np.argwhere(~finite)[0].tolist()
-        got = f"{array[tuple(where)]} at {where}"
-        raise target.refusal(RefusedValueError, got, "this model refuses NaN and infinity: replace or drop them")
-
-
-def _check_batch(spec: ModelSpec, arrays: Mapping[str, Array]) -> None:
+def _check_batch(spec: ModelSpec, arrays: Mapping[str, Array], limit: float) -> None:
     sizes = {name: array.shape[0] for name, array in arrays.items()}
     if len(set(sizes.values())) > 1:
         raise ShapeMismatchError(
@@ -160,6 +172,6 @@ def _check_batch(spec: ModelSpec, arrays: Mapping[str, Array]) -> None:
         if size == 0:
             mend = "an empty batch has no answer: pass at least one row"
             raise target.refusal(ShapeMismatchError, told(arrays[name]), mend)
-        if size > spec.max_batch_size:
-            mend = f"pass at most {spec.max_batch_size} rows at a time"
+        if size > limit:
+            mend = f"pass at most {spec.max_batch_size} rows at a time, or split=True"
             raise target.refusal(ShapeMismatchError, f"a batch of {size}", mend)

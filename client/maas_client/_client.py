@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
-from maas_client._calls import Answer, Call, ConfigCall, LiveCall, MetadataCall, ParameterValue, ReadyCall
-from maas_client._check import check_model_name, check_version
-from maas_client._core import Core, Operation
+from maas_client._base import BaseClient, Timeout, asked
+from maas_client._calls import Answer, Call, LiveCall, ParameterValue, ReadyCall
 from maas_client._deadline import Deadline
+from maas_client._options import Options
 from maas_client._result import InferResult
 from maas_client._spec import ModelSpec
+from maas_client._steps import Exchange, Operation, Pause, Step
 from maas_client._url import Endpoint
-from maas_client._values import UNSET, Unset
-from maas_client.errors import ClientClosedError, MaasClientError, NameMismatchError, TransportError
+from maas_client._values import UNSET
+from maas_client.errors import MaasClientError
 
 _T = TypeVar("_T")
+_MAX_TOGETHER = 8
+"""Parts of one split batch that are under way at the same time."""
 
 
 class Wire(Protocol):
@@ -29,25 +34,24 @@ class Wire(Protocol):
         """Frees what the wire holds."""
 
 
-class Client:
-    """Calls the models of one server. It may be shared between threads; use it in a ``with`` block, or close it.
+class Client(BaseClient[Wire]):
+    """Calls models that Triton serves. It may be shared between threads; use it in a ``with`` block, or close it.
 
     Args:
-        url: ``grpc://127.0.0.1:8001`` or ``http://127.0.0.1:8000``; ``grpcs`` and ``https`` for TLS.
+        url: ``grpc://127.0.0.1:8001`` or ``http://127.0.0.1:8000`` (``grpcs`` and ``https`` for TLS), or a list of URLs
+            of one protocol: calls then go round over those that answer.
         timeout_s: the deadline of each call in seconds, unless the call has its own; None waits for ever.
+        retry: repeats calls that failed for a transient reason; None never repeats.
+        breaker: when a server that does not answer is left alone.
         headers: sent with every request; never shown.
+        token: sent as ``Authorization: Bearer ...``; never shown.
+        api_key: sent as ``X-API-Key``; never shown.
+        tls: certificates for https and grpcs.
+        compression: "gzip" or "deflate" for requests and answers; None sends them as they are.
 
     Raises:
-        RefusedValueError: the URL or the timeout cannot be used. Nothing is sent before the first call.
+        RefusedValueError: an argument cannot be used. Nothing is sent before the first call.
     """
-
-    def __init__(self, url: str, *, timeout_s: float | None = 60.0, headers: Mapping[str, str] | None = None) -> None:
-        self.endpoint = Endpoint.parse(url)
-        Deadline(timeout_s)
-        self._timeout_s = timeout_s
-        self._core = Core()
-        self._wire = _make_wire(self.endpoint, dict(headers or {}))
-        self._closed = False
 
     def infer(
         self,
@@ -57,28 +61,36 @@ class Client:
         *,
         outputs: Sequence[str] | None = None,
         model_version: int | str | None = None,
-        timeout_s: float | Unset | None = UNSET,
+        timeout_s: Timeout = UNSET,
         cast: bool = False,
+        split: bool = False,
         request_id: str = "",
+        priority: int = 0,
+        server_timeout_us: int | None = None,
         parameters: Mapping[str, ParameterValue] | None = None,
         **named_inputs: Any,
     ) -> InferResult:
         """Asks a model for one answer.
 
+        Values are numpy arrays (the dtype must be the model's), nested lists, numbers, ``str`` or ``bytes``. Their
+        shape is the model's, with the batch axis where it has one; a single number or text may stand for a shape of
+        all ones. BF16 is passed and returned as float32.
+
         Args:
             model: its name.
             inputs: input name -> values, for names that are no Python names or that this method uses itself.
             outputs: the outputs wanted; None is all.
-            model_version: None lets the server choose: the highest ready version.
-            timeout_s: the deadline for all of it, the model's description included.
+            model_version: None lets the server choose: the highest ready version, unless one was pinned.
+            timeout_s: the deadline for all of it, the model's description and repetitions included.
             cast: convert arrays where numpy calls that safe (uint8 -> FP32, not float64 -> FP32).
+            split: send a batch larger than ``max_batch_size`` in parts, at the same time, and join the answers in
+                order.
             request_id: comes back in the result and stands in the server's log.
+            priority: 1 is the highest, where the model's ``dynamic_batching`` has levels; 0 is the model's default.
+            server_timeout_us: how long the request may wait in the server's queue, in microseconds, where the
+                model's queue policy allows it.
             parameters: the request's own, for the model or a gateway.
             named_inputs: input name -> values.
-
-        Values are numpy arrays (the dtype must be the model's), nested lists, numbers, ``str`` or ``bytes``. Their
-        shape is the model's, with the batch axis where it has one; a single number or text may stand for a shape of
-        all ones.
 
         Returns:
             a mapping from output name to array that knows the model and version that answered.
@@ -88,62 +100,54 @@ class Client:
             TransportError: no answer came.
             ServerError: the server answered with an error.
         """
-        values = dict(inputs or {})
-        twice = values.keys() & named_inputs.keys()
-        if twice:
-            raise NameMismatchError(f"{model}: {sorted(twice)} are passed twice; pass each input once", model=model)
-        values.update(named_inputs)
-        return self._run(
-            self._core.infer(
-                model,
-                values,
-                outputs=outputs,
-                model_version=model_version,
-                deadline=self._deadline(timeout_s),
-                cast=cast,
-                request_id=request_id,
-                parameters=parameters or {},
-            )
+        wanted = asked(
+            model,
+            inputs,
+            named_inputs,
+            outputs=outputs,
+            cast=cast,
+            request_id=request_id,
+            priority=priority,
+            server_timeout_us=server_timeout_us,
+            parameters=parameters,
         )
+        deadline = self._deadline(timeout_s)
+        return self._run(self._core.infer(model, wanted, model_version=model_version, deadline=deadline, split=split))
 
-    def is_live(self, *, timeout_s: float | Unset | None = UNSET) -> bool:
-        """Whether the server answers and says that it is alive; False also when it cannot be reached."""
-        return self._healthy(LiveCall(), timeout_s)
+    def is_live(self, *, timeout_s: Timeout = UNSET) -> bool:
+        """Whether a server answers and says that it is alive; False also when none can be reached."""
+        return self._run(self._health(LiveCall(), timeout_s))
 
-    def is_ready(self, *, timeout_s: float | Unset | None = UNSET) -> bool:
-        """Whether the server says that it is ready; False also when it cannot be reached."""
-        return self._healthy(ReadyCall(), timeout_s)
+    def is_ready(self, *, timeout_s: Timeout = UNSET) -> bool:
+        """Whether a server says that it is ready; False also when none can be reached."""
+        return self._run(self._health(ReadyCall(), timeout_s))
 
-    def model_ready(
-        self, model: str, *, model_version: int | str | None = None, timeout_s: float | Unset | None = UNSET
-    ) -> bool:
-        """Whether a model, in any or in the given version, is ready; False also when the server cannot be reached."""
-        return self._healthy(ReadyCall(check_model_name(model), check_version(model_version, model)), timeout_s)
+    def model_ready(self, model: str, *, model_version: int | str | None = None, timeout_s: Timeout = UNSET) -> bool:
+        """Whether a model, in any or in the given version, is ready; False also when no server can be reached."""
+        return self._run(self._health(self._model_ready(model, model_version), timeout_s))
 
     def metadata(
-        self, model: str = "", *, model_version: int | str | None = None, timeout_s: float | Unset | None = UNSET
+        self, model: str = "", *, model_version: int | str | None = None, timeout_s: Timeout = UNSET
     ) -> dict[str, Any]:
         """The metadata of the server, or of a model, as KServe v2 defines it; the same over both protocols."""
-        version = check_version(model_version, check_model_name(model)) if model else ""
-        return self._object(MetadataCall(model, version), timeout_s)
+        return self._run(self._metadata(model, model_version, timeout_s))
 
     def config(
-        self, model: str, *, model_version: int | str | None = None, timeout_s: float | Unset | None = UNSET
+        self, model: str, *, model_version: int | str | None = None, timeout_s: Timeout = UNSET
     ) -> dict[str, Any]:
         """A model's configuration (Triton's ``ModelConfig``); the same over both protocols."""
-        return self._object(ConfigCall(check_model_name(model), check_version(model_version, model)), timeout_s)
+        return self._run(self._config(model, model_version, timeout_s))
 
-    def describe(
-        self, model: str, *, model_version: int | str | None = None, timeout_s: float | Unset | None = UNSET
-    ) -> ModelSpec:
+    def describe(self, model: str, *, model_version: int | str | None = None, timeout_s: Timeout = UNSET) -> ModelSpec:
         """What a model takes and gives, as this client checks it."""
-        version = check_version(model_version, check_model_name(model))
-        return self._run(self._core.describe(model, version, self._deadline(timeout_s)))
+        version = self._core.version(model, model_version)
+        return self._run(self._core.builder(model, version, self._deadline(timeout_s))).spec
 
     def close(self) -> None:
         """Closes the connections. A second call does nothing."""
-        self._closed = True
-        self._wire.close()
+        self._is_closed = True
+        for wire in self._wires:
+            wire.close()
 
     def __enter__(self) -> Client:
         return self
@@ -153,50 +157,37 @@ class Client:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"Client({str(self.endpoint)!r})"
+    @staticmethod
+    def _make_wire(endpoint: Endpoint, options: Options) -> Wire:
+        # Imported here: grpcio takes longer to import than everything else together, and HTTP users never need it.
+        if endpoint.is_grpc:
+            from maas_client._grpc_wire import GrpcWire
 
-    def _deadline(self, timeout_s: float | Unset | None) -> Deadline:
-        return Deadline(self._timeout_s if isinstance(timeout_s, Unset) else timeout_s)
+            return GrpcWire(endpoint, options)
+        from maas_client._http_wire import HttpWire
 
-    def _exchange(self, call: Call, deadline: Deadline) -> Answer:
-        if self._closed:
-            raise ClientClosedError("this client is closed; make a new one", endpoint=str(self.endpoint))
-        return self._wire.exchange(call, deadline)
+        return HttpWire(endpoint, options)
 
     def _run(self, operation: Operation[_T]) -> _T:
         try:
             step = next(operation)
             while True:
                 try:
-                    answer = self._exchange(*step)
+                    outcome = self._do(step)
                 except MaasClientError as error:
                     step = operation.throw(error)
                 else:
-                    step = operation.send(answer)
+                    step = operation.send(outcome)
         except StopIteration as stop:
             value: _T = stop.value
             return value
 
-    def _healthy(self, call: Call, timeout_s: float | Unset | None) -> bool:
-        try:
-            return bool(self._exchange(call, self._deadline(timeout_s)))
-        except TransportError:
-            return False
-
-    def _object(self, call: Call, timeout_s: float | Unset | None) -> dict[str, Any]:
-        answer = self._exchange(call, self._deadline(timeout_s))
-        if not isinstance(answer, dict):
-            raise TypeError(f"a description was asked for, the wire gave {type(answer).__name__}")
-        return answer
-
-
-def _make_wire(endpoint: Endpoint, headers: Mapping[str, str]) -> Wire:
-    # Imported here: grpcio takes longer to import than everything else together, and HTTP users never need it.
-    if endpoint.is_grpc:
-        from maas_client._grpc_wire import GrpcWire
-
-        return GrpcWire(endpoint, headers)
-    from maas_client._http_wire import HttpWire
-
-    return HttpWire(endpoint, headers)
+    def _do(self, step: Step) -> Any:
+        if isinstance(step, Exchange):
+            self._check_open()
+            return self._wires[step.endpoint].exchange(step.call, step.deadline)
+        if isinstance(step, Pause):
+            time.sleep(step.duration_s)
+            return None
+        with ThreadPoolExecutor(min(_MAX_TOGETHER, len(step.operations))) as pool:
+            return list(pool.map(self._run, step.operations))

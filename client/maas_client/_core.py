@@ -1,151 +1,180 @@
-"""The client without any I/O: operations that yield the calls they want made and are sent the answers.
-
-A wire, synchronous or not, drives an operation: it makes the yielded call and sends the answer back in, or throws the
-error.
-"""
+"""The client without any I/O: operations that check, build, choose a server, repeat and decode."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Generator, Mapping, Sequence
-from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from maas_client._calls import (
-    Answer,
-    Call,
-    ConfigCall,
-    InferAnswer,
-    InferCall,
-    MetadataCall,
-    ParameterValue,
-    WireTensor,
-)
-from maas_client._check import check_inputs, check_model_name, check_outputs, check_version
+from maas_client._build import Asked, Builder
+from maas_client._calls import Answer, Call, ConfigCall, InferAnswer, MetadataCall, ReadyCall
+from maas_client._check import check_model_name, check_version
 from maas_client._deadline import Deadline
-from maas_client._dtypes import encode
-from maas_client._result import InferResult, Timing
+from maas_client._endpoints import Endpoints
+from maas_client._result import InferResult, Timing, joined
+from maas_client._retry import Retry
 from maas_client._spec import ModelSpec
-from maas_client.errors import BadAnswerError, InputError, InvalidRequestError
-
-_T = TypeVar("_T")
-
-
-class Exchange(NamedTuple):
-    """An operation asks its driver to make this call."""
-
-    call: Call
-    deadline: Deadline
-
-
-Operation = Generator[Exchange, Answer, _T]
+from maas_client._steps import Exchange, Operation, Pause, Together
+from maas_client.errors import (
+    BadAnswerError,
+    CircuitOpenError,
+    InputError,
+    InvalidRequestError,
+    MaasClientError,
+    UnavailableError,
+)
 
 _FRESH_S = 1.0
-"""A description younger than this is not fetched again because a caller's input does not fit it."""
+"""A description that was looked at again less than this ago is not fetched for the next misfit."""
 
 
 class _Known(NamedTuple):
-    spec: ModelSpec
-    at: float
+    builder: Builder
+    refreshed_at: float
 
 
 class Core:
-    """What all clients share: the descriptions of the models, and the operations."""
+    """What all clients share: the descriptions of the models, the servers' state, and the operations."""
 
-    def __init__(self) -> None:
+    def __init__(self, endpoints: Endpoints, retry: Retry) -> None:
+        self.endpoints = endpoints
+        self._retry = retry
         self._known: dict[tuple[str, str], _Known] = {}
+        self._pinned: dict[str, str] = {}
 
-    def describe(self, model: str, version: str, deadline: Deadline) -> Operation[ModelSpec]:
-        """The model's description, fetched once."""
+    def pin(self, model: str, model_version: int | str | None) -> None:
+        """Makes a version the one that unversioned calls of a model ask for; None undoes it."""
+        version = check_version(model_version, check_model_name(model))
+        if version:
+            self._pinned[model] = version
+        else:
+            self._pinned.pop(model, None)
+
+    def version(self, model: str, model_version: int | str | None) -> str:
+        """The version to ask for: the call's own, or the pinned one, or "" for the server's choice."""
+        return check_version(model_version, check_model_name(model)) or self._pinned.get(model, "")
+
+    def exchange(
+        self, call: Call, deadline: Deadline, *, endpoint: int | None = None, may_be_applied_twice: bool = True
+    ) -> Operation[tuple[Answer, int]]:
+        """Makes one call at the server whose turn it is, and again while that makes sense.
+
+        Args:
+            call: what to ask.
+            deadline: for all attempts and waits.
+            endpoint: ask this server and no other.
+            may_be_applied_twice: False for a step of a sequence.
+
+        Returns:
+            the answer, and the number of attempts.
+        """
+        attempt = 1
+        last: MaasClientError | None = None
+        while True:
+            index = endpoint
+            try:
+                if index is None:
+                    index = yield from self._choose(deadline)
+                answer = yield Exchange(call, deadline, index)
+            except MaasClientError as error:
+                if index is not None:
+                    self.endpoints.circuits[index].failed(error)
+                pause_s = self._retry.pause_s(error, attempt, deadline, may_be_applied_twice=may_be_applied_twice)
+                if pause_s is None:
+                    if last and isinstance(error, CircuitOpenError):
+                        # Why the circuit is open by now says more than that it is.
+                        raise last from None
+                    raise
+                last = error
+            else:
+                self.endpoints.circuits[index].succeeded()
+                return answer, attempt
+            yield Pause(pause_s)
+            attempt += 1
+
+    def _choose(self, deadline: Deadline) -> Operation[int]:
+        index, must_probe = self.endpoints.choose()
+        if must_probe:
+            where = str(self.endpoints.addresses[index])
+            try:
+                is_ready = yield Exchange(ReadyCall(), deadline, index)
+                if not is_ready:
+                    raise UnavailableError("the server is not ready", endpoint=where)
+            except MaasClientError as error:
+                self.endpoints.circuits[index].failed(error)
+                raise
+            self.endpoints.circuits[index].succeeded()
+        return index
+
+    def description(self, call: MetadataCall | ConfigCall, deadline: Deadline) -> Operation[dict[str, Any]]:
+        """The server's answer to a call that is answered with an object."""
+        answer, _ = yield from self.exchange(call, deadline)
+        if not isinstance(answer, dict):
+            raise BadAnswerError(f"{call.model or 'the server'}: the description is no object", model=call.model)
+        return answer
+
+    def builder(self, model: str, version: str, deadline: Deadline) -> Operation[Builder]:
+        """What knows the model's description, fetched once."""
         known = self._known.get((model, version))
-        return known.spec if known else (yield from self._fetch(model, version, deadline))
+        return known.builder if known else (yield from self._fetch(model, version, deadline, -math.inf))
 
-    def _fetch(self, model: str, version: str, deadline: Deadline) -> Operation[ModelSpec]:
-        metadata = yield Exchange(MetadataCall(model, version), deadline)
-        config = yield Exchange(ConfigCall(model, version), deadline)
-        if not (isinstance(metadata, dict) and isinstance(config, dict)):
-            raise BadAnswerError(f"{model}: the server's description is no object", model=model)
-        spec = ModelSpec.of(metadata, config)
-        self._known[model, version] = _Known(spec, time.monotonic())
-        return spec
+    def _fetch(self, model: str, version: str, deadline: Deadline, refreshed_at: float) -> Operation[Builder]:
+        metadata = yield from self.description(MetadataCall(model, version), deadline)
+        config = yield from self.description(ConfigCall(model, version), deadline)
+        builder = Builder(ModelSpec.of(metadata, config), version)
+        self._known[model, version] = _Known(builder, refreshed_at)
+        return builder
+
+    def _refreshed(self, builder: Builder, model: str, version: str, deadline: Deadline) -> Operation[Builder]:
+        """The same builder where the model is still described as it was, another where it changed."""
+        known = self._known.get((model, version))
+        now = time.monotonic()
+        if known and now - known.refreshed_at < _FRESH_S:
+            return known.builder if known.builder.spec != builder.spec else builder
+        current = yield from self._fetch(model, version, deadline, now)
+        return current if current.spec != builder.spec else builder
 
     def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Any],
-        *,
-        outputs: Sequence[str] | None,
-        model_version: int | str | None,
-        deadline: Deadline,
-        cast: bool,
-        request_id: str,
-        parameters: Mapping[str, ParameterValue],
+        self, model: str, asked: Asked, *, model_version: int | str | None, deadline: Deadline, split: bool = False
     ) -> Operation[InferResult]:
-        """Checks, sends, and makes the result; sends again, once, when the server's model turns out to have changed."""
+        """Checks, sends, and makes the result; sends once more when the server's model turns out to have changed."""
         started = time.monotonic()
-        version = check_version(model_version, check_model_name(model))
-        spec = yield from self.describe(model, version, deadline)
-        build = partial(
-            _build,
-            version=version,
-            inputs=inputs,
-            outputs=outputs,
-            cast=cast,
-            request_id=request_id,
-            parameters=parameters,
-        )
+        version = self.version(model, model_version)
+        builder = yield from self.builder(model, version, deadline)
+        if split and (parts := builder.split(asked)):
+            return (yield from self._infer_parts(parts, model, version, deadline))
         try:
-            call = build(spec)
+            call = builder.build(asked)
         except InputError:
-            refreshed = yield from self._changed(spec, model, version, deadline, if_older_than_s=_FRESH_S)
-            if refreshed is None:
-                raise
-            spec, call = refreshed, build(refreshed)
+            builder = yield from self._refreshed(builder, model, version, deadline)
+            call = builder.build(asked)
         checked = time.monotonic()
-        attempts = 1
         try:
-            answer = yield Exchange(call, deadline)
+            answer, attempts = yield from self.exchange(call, deadline)
         except InvalidRequestError:
-            refreshed = yield from self._changed(spec, model, version, deadline)
-            if refreshed is None:
+            refreshed = yield from self._refreshed(builder, model, version, deadline)
+            if refreshed is builder:
                 raise
-            spec, call = refreshed, build(refreshed)
-            attempts = 2
-            answer = yield Exchange(call, deadline)
+            builder = refreshed
+            answer, attempts = yield from self.exchange(builder.build(asked), deadline)
+            attempts += 1
         timing = Timing(checked - started, time.monotonic() - checked, attempts)
-        return self._result(spec, version, answer, timing)
+        return self.result(builder.spec, version, answer, timing)
 
-    def _changed(
-        self, spec: ModelSpec, model: str, version: str, deadline: Deadline, *, if_older_than_s: float = 0.0
-    ) -> Operation[ModelSpec | None]:
-        """The model's description as it is now, or None where it is still the same."""
-        known = self._known.get((model, version))
-        if known and time.monotonic() - known.at < if_older_than_s:
-            return None
-        current = yield from self._fetch(model, version, deadline)
-        return current if current != spec else None
+    def _infer_parts(self, parts: list[Asked], model: str, version: str, deadline: Deadline) -> Operation[InferResult]:
+        operations = [self.infer(model, part, model_version=version, deadline=deadline) for part in parts]
+        results: list[InferResult] = yield Together(operations)
+        if len({result.model_version for result in results}) > 1:
+            # A new version came in between: no answer may be made of two.
+            newest = str(max(result.model_version for result in results))
+            operations = [self.infer(model, part, model_version=newest, deadline=deadline) for part in parts]
+            results = yield Together(operations)
+        return joined(results)
 
-    def _result(self, spec: ModelSpec, version: str, answer: Answer, timing: Timing) -> InferResult:
+    def result(self, spec: ModelSpec, version: str, answer: Answer, timing: Timing) -> InferResult:
+        """The caller's form of an answer; a version that the description does not know makes it be fetched anew."""
         if not isinstance(answer, InferAnswer):
             raise BadAnswerError(f"{spec.name}: the answer is no inference response", model=spec.name)
         if answer.version not in spec.versions:
             self._known.pop((spec.name, version), None)
         return InferResult(answer.outputs, answer.model, answer.version, answer.request_id, answer.parameters, timing)
-
-
-def _build(
-    spec: ModelSpec,
-    *,
-    version: str,
-    inputs: Mapping[str, Any],
-    outputs: Sequence[str] | None,
-    cast: bool,
-    request_id: str,
-    parameters: Mapping[str, ParameterValue],
-) -> InferCall:
-    arrays = check_inputs(spec, inputs, cast=cast)
-    tensors = tuple(
-        WireTensor(name, spec.inputs[name].datatype, array.shape, encode(array, spec.inputs[name].datatype))
-        for name, array in arrays.items()
-    )
-    return InferCall(spec.name, version, tensors, check_outputs(spec, outputs), parameters, request_id)

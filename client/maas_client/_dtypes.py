@@ -72,7 +72,7 @@ def decode(data: bytes | bytearray | memoryview, datatype: str, shape: tuple[int
     """
     if datatype not in NUMPY_OF:
         raise ValueError(f"unknown datatype {datatype!r}")
-    if any(size < 0 for size in shape):
+    if min(shape, default=0) < 0:
         raise ValueError(f"the shape {list(shape)} has a negative dimension")
     count = math.prod(shape)
     if datatype == "BYTES":

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import os
+from collections.abc import Callable
 
 import grpc
 
 from maas_client._calls import Answer, Call, LiveCall, ReadyCall
 from maas_client._deadline import Deadline
-from maas_client._grpc_codec import MAX_MESSAGE_BYTES, decode_message, encode_call
+from maas_client._grpc_codec import decode_message, encode_call
+from maas_client._grpc_common import (
+    CHANNEL_OPTIONS,
+    compression,
+    credentials,
+    error_of_rpc,
+    means_no,
+    metadata,
+    prepare,
+)
+from maas_client._options import Options
 from maas_client._url import Endpoint
-from maas_client.errors import (
-    ERROR_OF_GRPC,
-    DeadlineExceededError,
-    MaasClientError,
-    UnreachableError,
-    server_answer,
-)
 
-CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # After a restart of the server the default waits up to two minutes before it tries again.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-)
+
+class _Channel:
+    """The channel of one process and its methods."""
+
+    def __init__(self, endpoint: Endpoint, options: Options) -> None:
+        self.pid = os.getpid()
+        self.methods: dict[str, Callable[..., bytes]] = {}
+        target = prepare(endpoint)
+        if endpoint.is_secure:
+            self.channel = grpc.secure_channel(target, credentials(options), options=CHANNEL_OPTIONS)
+        else:
+            self.channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+
+    def method(self, path: str) -> Callable[..., bytes]:
+        """The callable of a unary method, from bytes to bytes."""
+        known = self.methods.get(path)
+        if known is None:
+            known = self.methods[path] = self.channel.unary_unary(path)
+        return known
 
 
 class GrpcWire:
@@ -34,22 +48,15 @@ class GrpcWire:
 
     Args:
         endpoint: a grpc or grpcs address.
-        headers: sent with every request.
-        credentials: for grpcs; None is the system's trust.
+        options: headers, TLS, compression.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, headers: Mapping[str, str], credentials: grpc.ChannelCredentials | None = None
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, options: Options) -> None:
         self.endpoint = endpoint
-        self._metadata = tuple((name.lower(), value) for name, value in headers.items())
-        if endpoint.is_secure:
-            self._channel = grpc.secure_channel(
-                endpoint.authority, credentials or grpc.ssl_channel_credentials(), options=CHANNEL_OPTIONS
-            )
-        else:
-            self._channel = grpc.insecure_channel(endpoint.authority, options=CHANNEL_OPTIONS)
-        self._methods: dict[str, Callable[..., bytes]] = {}
+        self._options = options
+        self._metadata = metadata(options)
+        self._compression = compression(options)
+        self._channel = _Channel(endpoint, options)
 
     def exchange(self, call: Call, deadline: Deadline) -> Answer:
         """Sends one call and waits for its answer.
@@ -58,44 +65,24 @@ class GrpcWire:
             TransportError, ServerError: by ``maas_client.errors.ERROR_TABLE``.
         """
         path, message = encode_call(call)
-        method = self._methods.get(path)
-        if method is None:
-            method = self._methods[path] = self._channel.unary_unary(path)
+        method = self._own_channel().method(path)
         try:
-            data = method(message, timeout=deadline.remaining_s(), metadata=self._metadata)
+            data = method(
+                message, timeout=deadline.remaining_s(), metadata=self._metadata, compression=self._compression
+            )
         except grpc.RpcError as error:
             if isinstance(call, LiveCall | ReadyCall) and means_no(error):
                 return False
-            raise error_of_rpc(error, call, deadline, str(self.endpoint)) from error
+            raise error_of_rpc(error, call, deadline, self.endpoint) from error
         return decode_message(call, data, str(self.endpoint))
 
     def close(self) -> None:
         """Closes the channel; calls under way end with ``CallCancelledError``."""
-        self._channel.close()
+        if self._channel.pid == os.getpid():
+            self._channel.channel.close()
 
-
-def means_no(error: Any) -> bool:
-    """Whether a health call's error means "no": the model or version is not there, or not ready."""
-    return error.code().name in {"NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION"}
-
-
-def error_of_rpc(error: Any, call: Call, deadline: Deadline, endpoint: str) -> MaasClientError:
-    """Translates grpcio's error by ``maas_client.errors.ERROR_TABLE``."""
-    status, details = error.code().name, error.details() or "no explanation"
-    if status == "UNAVAILABLE" and "failed to connect" in details:
-        reason = details.rpartition("; last error: ")[2]
-        return UnreachableError(
-            f"no server reachable: {reason}; start it (maas serve) or correct the URL",
-            model=call.model,
-            endpoint=endpoint,
-        )
-    kind = ERROR_OF_GRPC[status]
-    if issubclass(kind, DeadlineExceededError):
-        return deadline.error(call.model, endpoint, "waiting for the answer")
-    return server_answer(
-        kind,
-        f"{call.model or 'the server'} answered {status}: {details}",
-        endpoint=endpoint,
-        code=status,
-        model=call.model,
-    )
+    def _own_channel(self) -> _Channel:
+        if self._channel.pid != os.getpid():
+            # A channel does not live on in a forked child.
+            self._channel = _Channel(self.endpoint, self._options)
+        return self._channel

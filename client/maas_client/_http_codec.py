@@ -74,29 +74,31 @@ def _model_path(model: str, version: str) -> str:
 
 
 def _encode_infer(call: InferCall) -> HttpRequest:
+    if call.parameters or call.request_id or "BYTES" in (datatype for _, datatype, _ in call.form.inputs):
+        head = _infer_head(call)
+    else:
+        head = call.form.heads.get("http") or call.form.heads.setdefault("http", _infer_head(call))
+    return HttpRequest(
+        "POST",
+        f"{_model_path(call.model, call.form.version)}/infer",
+        (("Content-Type", "application/octet-stream"), ("Inference-Header-Content-Length", str(len(head)))),
+        (head, *call.data),
+    )
+
+
+def _infer_head(call: InferCall) -> bytes:
     header: dict[str, Any] = {
         "inputs": [
-            {
-                "name": tensor.name,
-                "shape": tensor.shape,
-                "datatype": tensor.datatype,
-                "parameters": {"binary_data_size": len(tensor.data)},
-            }
-            for tensor in call.inputs
+            {"name": name, "shape": shape, "datatype": datatype, "parameters": {"binary_data_size": len(data)}}
+            for (name, datatype, shape), data in zip(call.form.inputs, call.data, strict=True)
         ],
         "parameters": {**call.parameters, "binary_data_output": True},
     }
     if call.request_id:
         header["id"] = call.request_id
-    if call.outputs:
-        header["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in call.outputs]
-    head = json.dumps(header, separators=(",", ":")).encode()
-    return HttpRequest(
-        "POST",
-        f"{_model_path(call.model, call.version)}/infer",
-        (("Content-Type", "application/octet-stream"), ("Inference-Header-Content-Length", str(len(head)))),
-        (head, *(tensor.data for tensor in call.inputs)),
-    )
+    if call.form.outputs:
+        header["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in call.form.outputs]
+    return json.dumps(header, separators=(",", ":")).encode()
 
 
 def decode_response(call: Call, response: HttpResponse, endpoint: str) -> Answer:

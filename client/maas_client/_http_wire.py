@@ -6,18 +6,16 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
 
 from maas_client._calls import Answer, Call
 from maas_client._deadline import Deadline
-from maas_client._http1 import MAX_HEAD_BYTES, Exactly, Need, Until, encode_head, read_response
+from maas_client._http1 import MAX_HEAD_BYTES, Exactly, Need, Until, read_response
 from maas_client._http_codec import HttpRequest, HttpResponse, decode_response, encode_call
+from maas_client._http_common import RequestEncoder, answer_errors, connect_errors
+from maas_client._options import Options
 from maas_client._url import Endpoint
-from maas_client.errors import BadAnswerError, ConnectionLostError, UnreachableError
 
 _MAX_IDLE = 32
-_JOIN_BELOW_BYTES = 65536
-"""Smaller requests are sent as one piece: one system call costs more than the copy."""
 _READ_BYTES = 65536
 
 
@@ -35,16 +33,13 @@ class HttpWire:
 
     Args:
         endpoint: an http or https address.
-        headers: sent with every request.
-        ssl_context: for https; None is the system's trust.
+        options: headers, TLS, compression.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, headers: Mapping[str, str], ssl_context: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, options: Options) -> None:
         self.endpoint = endpoint
-        self._headers = tuple(headers.items())
-        self._ssl = (ssl_context or ssl.create_default_context()) if endpoint.is_secure else None
+        self._encoder = RequestEncoder(endpoint, options)
+        self._ssl = options.tls.context() if endpoint.is_secure else None
         self._pool = _Pool()
 
     def exchange(self, call: Call, deadline: Deadline) -> Answer:
@@ -64,27 +59,16 @@ class HttpWire:
             connection.close()
 
     def _send(self, request: HttpRequest, call: Call, deadline: Deadline) -> HttpResponse:
-        where = str(self.endpoint)
-        connection = self._take() or self._connect(call, deadline)
+        pieces = self._encoder.pieces(request)
+        connection = self._take()
+        if connection is None:
+            with connect_errors(call, deadline, self.endpoint):
+                connection = self._connect(deadline)
         keep = False
         try:
-            head = encode_head(request, self.endpoint, self._headers)
-            response, keep = connection.exchange((head, *request.body), deadline)
-            return response
-        except TimeoutError as error:
-            raise deadline.error(call.model, where, "waiting for the answer") from error
-        except (OSError, EOFError) as error:
-            raise ConnectionLostError(
-                f"{call.model or 'the server'}: the connection ended before the whole answer came: {error}",
-                model=call.model,
-                endpoint=where,
-            ) from error
-        except ValueError as error:
-            raise BadAnswerError(
-                f"{call.model or 'the server'}: the answer breaks the protocol: {error}",
-                model=call.model,
-                endpoint=where,
-            ) from error
+            with answer_errors(call, deadline, self.endpoint):
+                response, keep = connection.exchange(pieces, deadline)
+                return response
         finally:
             if keep:
                 self._give_back(connection)
@@ -113,21 +97,10 @@ class HttpWire:
                 return
         connection.close()
 
-    def _connect(self, call: Call, deadline: Deadline) -> _Connection:
-        where = str(self.endpoint)
-        try:
-            plain = socket.create_connection((self.endpoint.host, self.endpoint.port), deadline.remaining_s())
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            wrapped = self._ssl.wrap_socket(plain, server_hostname=self.endpoint.host) if self._ssl else plain
-        except TimeoutError as error:
-            raise deadline.error(call.model, where, "connecting") from error
-        except OSError as error:
-            raise UnreachableError(
-                f"no server reachable: {error.strerror or error}; start it (maas serve) or correct the URL",
-                model=call.model,
-                endpoint=where,
-            ) from error
-        return _Connection(wrapped)
+    def _connect(self, deadline: Deadline) -> _Connection:
+        plain = socket.create_connection((self.endpoint.host, self.endpoint.port), deadline.remaining_s())
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return _Connection(self._ssl.wrap_socket(plain, server_hostname=self.endpoint.host) if self._ssl else plain)
 
 
 class _Connection:
@@ -174,8 +147,6 @@ class _Connection:
         self._socket.settimeout(remaining_s)
 
     def _write(self, pieces: tuple[bytes | memoryview, ...], deadline: Deadline) -> None:
-        if sum(len(piece) for piece in pieces) < _JOIN_BELOW_BYTES:
-            pieces = (b"".join(pieces),)
         for piece in pieces:
             view = memoryview(piece)
             while view:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from maas_client._calls import ParameterValue
 from maas_client._dtypes import Array
@@ -63,11 +65,26 @@ class InferResult(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self.outputs)
 
+    @property
+    def batch_size(self) -> int:
+        """Rows of the first output; 0 where it has no axis."""
+        return next((len(array) for array in self.outputs.values() if array.ndim), 0)
+
     def text(self, name: str) -> Array:
         """A BYTES output as an object array of ``str`` (UTF-8; bytes that are none become U+FFFD)."""
-        import numpy as np
-
         array = self[name]
         decoded = np.empty(array.size, np.object_)
         decoded[:] = [element.decode("utf-8", "replace") for element in array.ravel().tolist()]
         return decoded.reshape(array.shape)
+
+
+def joined(results: Sequence[InferResult]) -> InferResult:
+    """One result of the parts of a split batch: rows in order, times of the slowest part, attempts of all."""
+    first = results[0]
+    outputs = {name: np.concatenate([result[name] for result in results]) for name in first}
+    timing = Timing(
+        max(result.timing.check_s for result in results),
+        max(result.timing.exchange_s for result in results),
+        sum(result.timing.attempts for result in results),
+    )
+    return InferResult(outputs, first.model_name, first.model_version, first.request_id, first.parameters, timing)

@@ -10,6 +10,7 @@
     │   └── RefusedValueError          None, NaN where the model refuses it, a number out of range
     ├── TransportError                 no answer came
     │   ├── UnreachableError           never connected: nothing listens, no such host, TLS refused
+    │   ├── CircuitOpenError           not even tried: the server did not answer lately
     │   ├── ConnectionLostError        the connection ended in the middle of a call
     │   ├── DeadlineExceededError (TimeoutError)
     │   ├── CallCancelledError
@@ -81,6 +82,10 @@ class TransportError(MaasClientError):
 
 class UnreachableError(TransportError):
     """No connection to the server could be made, so the call had no effect there."""
+
+
+class CircuitOpenError(TransportError):
+    """No attempt was made, because the server did not answer lately."""
 
 
 class ConnectionLostError(TransportError):

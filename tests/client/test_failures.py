@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from tritonclient.grpc import service_pb2 as pb
 
 from maas_client import (
     AuthenticationError,
@@ -25,27 +24,8 @@ from maas_client import (
     TooLargeError,
     UnavailableError,
 )
-
-X = np.ones((1, 2), np.float32)
-
-
-def http(body: bytes, status: int = 200, **headers: str) -> bytes:
-    lines = [f"HTTP/1.1 {status} Some", f"Content-Length: {len(body)}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
-
-
-def http_infer(data: bytes = X.tobytes(), version: str = "1", **entry: Any) -> bytes:
-    output = {"name": "y", "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": len(data)}, **entry}
-    head = json.dumps({"model_name": "m", "model_version": version, "outputs": [output]}).encode()
-    return http(head + data, Inference_Header_Content_Length=str(len(head)))
-
-
-def grpc_infer(data: bytes = X.tobytes(), version: str = "1", **entry: Any) -> bytes:
-    output = {"name": "y", "datatype": "FP32", "shape": [1, 2], **entry}
-    message = pb.ModelInferResponse(model_name="m", model_version=version, outputs=[output], raw_output_contents=[data])
-    return bytes(message.SerializeToString())
-
+from tests.client.scripted import ONES as X
+from tests.client.scripted import Scripted, grpc_infer, http, http_infer
 
 HTTP_FAULTS: list[tuple[str, Any, type[MaasClientError], str]] = [
     ("reset", "reset", ConnectionLostError, "ended before the whole answer"),
@@ -81,7 +61,7 @@ HTTP_FAULTS: list[tuple[str, Any, type[MaasClientError], str]] = [
 GRPC_FAULTS: list[tuple[str, Any, type[MaasClientError], str]] = [
     ("stall", "stall", DeadlineExceededError, "within 0.3 s"),
     ("nonsense", b"\xff\xff\xff", BadAnswerError, "protocol"),
-    ("half a message", grpc_infer()[:-3], BadAnswerError, "ends inside"),
+    ("half a message", grpc_infer()[:-3], BadAnswerError, "protocol"),
     ("too few bytes", grpc_infer(shape=[1, 3]), BadAnswerError, "needs 12 bytes, got 8"),
     ("unknown datatype", grpc_infer(datatype="FP8"), BadAnswerError, "FP8"),
     ("negative dims", grpc_infer(shape=[-1, -2]), BadAnswerError, "negative"),
@@ -95,23 +75,28 @@ GRPC_FAULTS: list[tuple[str, Any, type[MaasClientError], str]] = [
 ]
 
 
+Connect = Callable[..., Any]
+
+
+@pytest.mark.parametrize("way", ["http", "http-async"])
 @pytest.mark.parametrize(
     ("reply", "kind", "text"), [row[1:] for row in HTTP_FAULTS], ids=[row[0] for row in HTTP_FAULTS]
 )
-def test_http_faults(scripted_http: Any, reply: Any, kind: type[MaasClientError], text: str) -> None:
-    _fails_then_goes_on(scripted_http, reply, http_infer(), kind, text)
+def test_http_faults(scripted: Scripted, connect: Connect, reply: Any, kind: type[MaasClientError], text: str) -> None:
+    _fails_then_goes_on(scripted, connect, reply, kind, text)
 
 
+@pytest.mark.parametrize("way", ["grpc", "grpc-async"])
 @pytest.mark.parametrize(
     ("reply", "kind", "text"), [row[1:] for row in GRPC_FAULTS], ids=[row[0] for row in GRPC_FAULTS]
 )
-def test_grpc_faults(scripted_grpc: Any, reply: Any, kind: type[MaasClientError], text: str) -> None:
-    _fails_then_goes_on(scripted_grpc, reply, grpc_infer(), kind, text)
+def test_grpc_faults(scripted: Scripted, connect: Connect, reply: Any, kind: type[MaasClientError], text: str) -> None:
+    _fails_then_goes_on(scripted, connect, reply, kind, text)
 
 
-def _fails_then_goes_on(server: Any, reply: Any, good: bytes, kind: type[MaasClientError], text: str) -> None:
-    server.replies = [reply, good]
-    with Client(server.url) as client:
+def _fails_then_goes_on(server: Scripted, connect: Connect, reply: Any, kind: type[MaasClientError], text: str) -> None:
+    server.replies = [reply, server.good()]
+    with connect(server.url, retry=None) as client:
         client.describe("m")
         with pytest.raises(kind, match=text) as caught:
             client.infer("m", x=X, timeout_s=0.3)
@@ -121,14 +106,16 @@ def _fails_then_goes_on(server: Any, reply: Any, good: bytes, kind: type[MaasCli
         np.testing.assert_array_equal(client.infer("m", x=X)["y"], X)
 
 
-def test_retry_after_is_told(scripted_http: Any) -> None:
-    scripted_http.replies = [http(b"", 429, Retry_After="7")]
-    with Client(scripted_http.url) as client, pytest.raises(QuotaExceededError) as caught:
+@pytest.mark.parametrize("way", ["http", "http-async"])
+def test_retry_after_is_told(scripted: Scripted, connect: Connect) -> None:
+    scripted.replies = [http(b"", 429, Retry_After="7")]
+    with connect(scripted.url, timeout_s=5) as client, pytest.raises(QuotaExceededError) as caught:
         client.infer("m", x=X)
     assert caught.value.retry_after_s == 7
     assert caught.value.code == "429"
 
 
+@pytest.mark.parametrize("way", ["http", "http-async"])
 @pytest.mark.parametrize(
     "reply",
     [
@@ -149,45 +136,58 @@ def test_retry_after_is_told(scripted_http: Any) -> None:
         ),
     ],
 )
-def test_other_forms_of_http_are_understood(scripted_http: Any, reply: bytes) -> None:
-    scripted_http.replies = [reply]
-    with Client(scripted_http.url) as client:
+def test_other_forms_of_http_are_understood(scripted: Scripted, connect: Connect, reply: bytes) -> None:
+    scripted.replies = [reply]
+    with connect(scripted.url) as client:
         np.testing.assert_array_equal(client.infer("m", x=X)["y"], X)
 
 
-def test_a_model_is_described_once(scripted_http: Any) -> None:
-    scripted_http.replies = [http_infer()]
-    with Client(scripted_http.url) as client:
+def test_a_model_is_described_once(scripted: Scripted, connect: Connect) -> None:
+    scripted.replies = [scripted.good()]
+    with connect(scripted.url) as client:
         for _ in range(3):
             client.infer("m", x=X)
-    assert scripted_http.described == 1
+    assert scripted.described == 1
 
 
-def test_another_version_that_answers_is_described_anew(scripted_http: Any) -> None:
-    scripted_http.replies = [http_infer(), http_infer(version="2")]
-    with Client(scripted_http.url) as client:
+def test_another_version_that_answers_is_described_anew(scripted: Scripted, connect: Connect) -> None:
+    scripted.replies = [scripted.good(), scripted.good("2")]
+    with connect(scripted.url) as client:
         assert client.infer("m", x=X).model_version == 1
-        scripted_http.versions = ["2"]
+        scripted.versions = ["2"]
         assert client.infer("m", x=X).model_version == 2
         client.infer("m", x=X)
         client.infer("m", x=X)
-    assert scripted_http.described == 2
+    assert scripted.described == 2
 
 
-def test_a_refusal_by_a_changed_model_is_sent_again_in_its_new_form(scripted_http: Any) -> None:
-    scripted_http.replies = [http(b'{"error":"no such shape"}', 400), http_infer()]
-    with Client(scripted_http.url) as client:
+def test_a_refusal_by_a_changed_model_is_sent_again_in_its_new_form(scripted: Scripted, connect: Connect) -> None:
+    scripted.replies = [scripted.wrong("no such shape"), scripted.good()]
+    with connect(scripted.url) as client:
         client.describe("m")
-        scripted_http.max_batch_size = 8
+        scripted.max_batch_size = 8
         assert client.infer("m", x=X).timing.attempts == 2
 
 
-def test_a_closed_client_says_so(scripted_http: Any) -> None:
-    client = Client(scripted_http.url)
-    client.close()
-    client.close()
-    with pytest.raises(ClientClosedError, match="make a new one"):
-        client.infer("m", x=X)
+def test_refusals_by_an_unchanged_model_do_not_make_it_be_described_each_time(
+    scripted: Scripted, connect: Connect
+) -> None:
+    scripted.replies = [scripted.wrong("no such shape")]
+    with connect(scripted.url) as client:
+        for _ in range(5):
+            with pytest.raises(InvalidRequestError, match="no such shape"):
+                client.infer("m", x=X)
+            with pytest.raises(InputError):
+                client.infer("m", x=3)
+    assert scripted.described == 2
+
+
+def test_a_closed_client_says_so(scripted: Scripted, connect: Connect) -> None:
+    with connect(scripted.url) as client:
+        client.close()
+        client.close()
+        with pytest.raises(ClientClosedError, match="make a new one"):
+            client.infer("m", x=X)
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1, float("nan"), float("inf"), "1"])
@@ -218,10 +218,3 @@ def test_a_url_that_is_none_is_refused(url: Any) -> None:
 def test_urls(url: str, shown: str) -> None:
     with Client(url, headers={"authorization": "secret"}) as client:
         assert repr(client) == f"Client({shown!r})"
-
-
-def test_headers_and_path_are_sent_and_not_shown(scripted_http: Any) -> None:
-    scripted_http.replies = [http_infer()]
-    with Client(scripted_http.url + "/behind", headers={"X-Key": "secret"}) as client:
-        client.infer("m", x=X)
-        assert "secret" not in repr(vars(client))

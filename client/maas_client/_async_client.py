@@ -1,0 +1,159 @@
+"""The asynchronous client: the same operations, awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+
+from maas_client._base import BaseClient, Timeout, asked
+from maas_client._calls import Answer, Call, LiveCall, ParameterValue, ReadyCall
+from maas_client._deadline import Deadline
+from maas_client._options import Options
+from maas_client._result import InferResult
+from maas_client._spec import ModelSpec
+from maas_client._steps import Exchange, Operation, Pause, Step
+from maas_client._url import Endpoint
+from maas_client._values import UNSET
+from maas_client.errors import MaasClientError
+
+_T = TypeVar("_T")
+
+
+class AsyncWire(Protocol):
+    """Carries calls to one endpoint."""
+
+    async def exchange(self, call: Call, deadline: Deadline) -> Answer:
+        """Makes one call."""
+
+    async def close(self) -> None:
+        """Frees what the wire holds for the running loop."""
+
+
+class AsyncClient(BaseClient[AsyncWire]):
+    """Calls models that Triton serves, from asyncio: :class:`maas_client.Client` with ``await``.
+
+    It may be used from several event loops, each of which gets connections of its own; use it in an ``async with``
+    block, or close it.
+    """
+
+    async def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        outputs: Sequence[str] | None = None,
+        model_version: int | str | None = None,
+        timeout_s: Timeout = UNSET,
+        cast: bool = False,
+        split: bool = False,
+        request_id: str = "",
+        priority: int = 0,
+        server_timeout_us: int | None = None,
+        parameters: Mapping[str, ParameterValue] | None = None,
+        **named_inputs: Any,
+    ) -> InferResult:
+        """Asks a model for one answer: see :meth:`maas_client.Client.infer`."""
+        wanted = asked(
+            model,
+            inputs,
+            named_inputs,
+            outputs=outputs,
+            cast=cast,
+            request_id=request_id,
+            priority=priority,
+            server_timeout_us=server_timeout_us,
+            parameters=parameters,
+        )
+        deadline = self._deadline(timeout_s)
+        return await self._run(
+            self._core.infer(model, wanted, model_version=model_version, deadline=deadline, split=split)
+        )
+
+    async def is_live(self, *, timeout_s: Timeout = UNSET) -> bool:
+        """See :meth:`maas_client.Client.is_live`."""
+        return await self._run(self._health(LiveCall(), timeout_s))
+
+    async def is_ready(self, *, timeout_s: Timeout = UNSET) -> bool:
+        """See :meth:`maas_client.Client.is_ready`."""
+        return await self._run(self._health(ReadyCall(), timeout_s))
+
+    async def model_ready(
+        self, model: str, *, model_version: int | str | None = None, timeout_s: Timeout = UNSET
+    ) -> bool:
+        """See :meth:`maas_client.Client.model_ready`."""
+        return await self._run(self._health(self._model_ready(model, model_version), timeout_s))
+
+    async def metadata(
+        self, model: str = "", *, model_version: int | str | None = None, timeout_s: Timeout = UNSET
+    ) -> dict[str, Any]:
+        """See :meth:`maas_client.Client.metadata`."""
+        return await self._run(self._metadata(model, model_version, timeout_s))
+
+    async def config(
+        self, model: str, *, model_version: int | str | None = None, timeout_s: Timeout = UNSET
+    ) -> dict[str, Any]:
+        """See :meth:`maas_client.Client.config`."""
+        return await self._run(self._config(model, model_version, timeout_s))
+
+    async def describe(
+        self, model: str, *, model_version: int | str | None = None, timeout_s: Timeout = UNSET
+    ) -> ModelSpec:
+        """See :meth:`maas_client.Client.describe`."""
+        version = self._core.version(model, model_version)
+        return (await self._run(self._core.builder(model, version, self._deadline(timeout_s)))).spec
+
+    async def close(self) -> None:
+        """Closes the connections of the running loop. A second call does nothing."""
+        self._is_closed = True
+        for wire in self._wires:
+            await wire.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @staticmethod
+    def _make_wire(endpoint: Endpoint, options: Options) -> AsyncWire:
+        # Imported here, as in the synchronous client.
+        if endpoint.is_grpc:
+            from maas_client._grpc_async import AsyncGrpcWire
+
+            return AsyncGrpcWire(endpoint, options)
+        from maas_client._http_async import AsyncHttpWire
+
+        return AsyncHttpWire(endpoint, options)
+
+    async def _run(self, operation: Operation[_T]) -> _T:
+        try:
+            step = next(operation)
+            while True:
+                try:
+                    outcome = await self._do(step)
+                except MaasClientError as error:
+                    step = operation.throw(error)
+                else:
+                    step = operation.send(outcome)
+        except StopIteration as stop:
+            value: _T = stop.value
+            return value
+
+    async def _do(self, step: Step) -> Any:
+        # Imported here: those who only use the synchronous client need not pay for asyncio.
+        import asyncio
+
+        if isinstance(step, Exchange):
+            self._check_open()
+            return await self._wires[step.endpoint].exchange(step.call, step.deadline)
+        if isinstance(step, Pause):
+            return await asyncio.sleep(step.duration_s)
+        outcomes = await asyncio.gather(*map(self._run, step.operations), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return outcomes

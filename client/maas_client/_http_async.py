@@ -1,0 +1,123 @@
+"""HTTP over asyncio streams: the tasks of a loop share a pool of kept connections."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+
+from maas_client._calls import Answer, Call
+from maas_client._deadline import Deadline
+from maas_client._http1 import MAX_HEAD_BYTES, Exactly, Need, Until, read_response
+from maas_client._http_codec import HttpResponse, decode_response, encode_call
+from maas_client._http_common import RequestEncoder, answer_errors, connect_errors
+from maas_client._options import Options
+from maas_client._url import Endpoint
+
+_MAX_IDLE = 64
+
+
+class AsyncHttpWire:
+    """Carries calls to one HTTP endpoint. Each event loop has connections of its own.
+
+    Args:
+        endpoint: an http or https address.
+        options: headers, TLS, compression.
+    """
+
+    def __init__(self, endpoint: Endpoint, options: Options) -> None:
+        self.endpoint = endpoint
+        self._encoder = RequestEncoder(endpoint, options)
+        self._ssl = options.tls.context() if endpoint.is_secure else None
+        self._idle: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Connection]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    async def exchange(self, call: Call, deadline: Deadline) -> Answer:
+        """Sends one call and waits for its answer.
+
+        Raises:
+            TransportError, ServerError: by ``maas_client.errors.ERROR_TABLE``.
+        """
+        pieces = self._encoder.pieces(encode_call(call))
+        idle = self._idle.setdefault(asyncio.get_running_loop(), [])
+        connection = _take(idle)
+        if connection is None:
+            with connect_errors(call, deadline, self.endpoint):
+                connection = await self._connect(deadline)
+        keep = False
+        try:
+            with answer_errors(call, deadline, self.endpoint):
+                async with asyncio.timeout(deadline.remaining_s()):
+                    response, keep = await connection.exchange(pieces)
+        finally:
+            if keep and len(idle) < _MAX_IDLE:
+                idle.append(connection)
+            else:
+                connection.close()
+        return decode_response(call, response, str(self.endpoint))
+
+    async def close(self) -> None:
+        """Closes the idle connections of the running loop; those of other loops end with their loop."""
+        for connection in self._idle.pop(asyncio.get_running_loop(), []):
+            connection.close()
+            await connection.closed()
+
+    async def _connect(self, deadline: Deadline) -> _Connection:
+        async with asyncio.timeout(deadline.remaining_s()):
+            reader, writer = await asyncio.open_connection(
+                self.endpoint.host, self.endpoint.port, ssl=self._ssl, limit=MAX_HEAD_BYTES
+            )
+        return _Connection(reader, writer)
+
+
+def _take(idle: list[_Connection]) -> _Connection | None:
+    while idle:
+        connection = idle.pop()
+        if connection.is_usable():
+            return connection
+        connection.close()
+    return None
+
+
+class _Connection:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    def is_usable(self) -> bool:
+        return not (self._reader.at_eof() or self._writer.is_closing())
+
+    def close(self) -> None:
+        self._writer.close()
+
+    async def closed(self) -> None:
+        """Waits until the socket is closed; that the server was first is no error."""
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            return
+
+    async def exchange(self, pieces: tuple[bytes | memoryview, ...]) -> tuple[HttpResponse, bool]:
+        for piece in pieces:
+            self._writer.write(piece)
+        await self._writer.drain()
+        reader = read_response()
+        need: Need = next(reader)
+        while True:
+            try:
+                need = reader.send(await self._read(need))
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]  # StopIteration.value is not typed
+
+    async def _read(self, need: Need) -> bytes:
+        try:
+            if isinstance(need, Exactly):
+                return await self._reader.readexactly(need.size_bytes)
+            if isinstance(need, Until):
+                return await self._reader.readuntil(need.separator)
+            return await self._reader.read()
+        except asyncio.IncompleteReadError as error:
+            of_all = f" of {error.expected} bytes" if error.expected else ""
+            raise EOFError(f"the server closed it after {len(error.partial)}{of_all}") from error
+        except asyncio.LimitOverrunError as error:
+            raise ValueError(f"more than {MAX_HEAD_BYTES} bytes of headers") from error

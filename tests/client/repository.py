@@ -1,0 +1,106 @@
+"""Small models for a real Triton, written on the fly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DATATYPES = [
+    "BOOL",
+    "UINT8",
+    "UINT16",
+    "UINT32",
+    "UINT64",
+    "INT8",
+    "INT16",
+    "INT32",
+    "INT64",
+    "FP16",
+    "FP32",
+    "FP64",
+    "BYTES",
+]
+RANKS = (1, 2, 3)
+
+_IDENTITY = '''
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    """Gives back every input x... as y...; an input `fail` with text in it is answered with an error."""
+
+    def execute(self, requests):
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request):
+        outputs = []
+        for tensor in request.inputs():
+            array = tensor.as_numpy()
+            if array.dtype == object and array.size and array.ravel()[0] == b"fail":
+                return pb_utils.InferenceResponse(error=pb_utils.TritonError("asked to fail"))
+            outputs.append(pb_utils.Tensor("y" + tensor.name()[1:], array))
+        return pb_utils.InferenceResponse(outputs)
+'''
+
+_CLASSIFIER = '''
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    """A "picture" is its label; `bad...` is told in the output `error`, `refuse...` makes the whole request fail."""
+
+    def execute(self, requests):
+        return [self._answer(pb_utils.get_input_tensor_by_name(r, "picture").as_numpy()) for r in requests]
+
+    def _answer(self, pictures):
+        texts = [bytes(picture).decode("utf-8", "replace").strip() for picture in pictures.ravel()]
+        if any(text.startswith("refuse") for text in texts):
+            error = pb_utils.TritonError("not a picture", pb_utils.TritonError.INVALID_ARG)
+            return pb_utils.InferenceResponse(error=error)
+        bad = [text.startswith("bad") for text in texts]
+        label = [["" if is_bad else text, "other"] for text, is_bad in zip(texts, bad)]
+        score = [[0.0, 0.0] if is_bad else [0.9, 0.1] for is_bad in bad]
+        error = [["not a picture" if is_bad else ""] for is_bad in bad]
+        return pb_utils.InferenceResponse([
+            pb_utils.Tensor("label", np.array(label, object)),
+            pb_utils.Tensor("score", np.array(score, np.float32)),
+            pb_utils.Tensor("error", np.array(error, object)),
+        ])
+'''
+
+
+def _tensor(kind: str, name: str, datatype: str, dims: str, optional: bool = False) -> str:
+    of_config = "STRING" if datatype == "BYTES" else datatype
+    line = f'{kind} {{ name: "{name}" data_type: TYPE_{of_config} dims: {dims}'
+    return line + (" optional: true }\n" if optional else " }\n")
+
+
+def _write(repository: Path, name: str, config: str, source: str) -> None:
+    (repository / name / "1").mkdir(parents=True)
+    (repository / name / "1" / "model.py").write_text(source)
+    (repository / name / "config.pbtxt").write_text(f'backend: "python"\n{config}')
+
+
+def write_repository(folder: Path) -> None:
+    """Identity models.
+
+    `anything`: an optional input xFP32_2 (and so on) of each datatype and rank, no batching;
+    `small`: x FP32 [batch <= 4, 1, 3], which refuses NaN; `texts`: x BYTES [batch <= 8, 1]; `pictures`: a classifier.
+    """
+    everything = "".join(
+        _tensor("input", f"x{datatype}_{rank}", datatype, str([-1] * rank), optional=True)
+        + _tensor("output", f"y{datatype}_{rank}", datatype, str([-1] * rank))
+        for datatype in DATATYPES
+        for rank in RANKS
+    )
+    _write(folder, "anything", everything, _IDENTITY)
+    refuse = 'parameters { key: "reject_nonfinite" value { string_value: "true" } }\n'
+    small = _tensor("input", "x", "FP32", "[1, 3]") + _tensor("output", "y", "FP32", "[1, 3]")
+    _write(folder, "small", "max_batch_size: 4\n" + refuse + small, _IDENTITY)
+    texts = _tensor("input", "x", "BYTES", "[1]") + _tensor("output", "y", "BYTES", "[1]")
+    _write(folder, "texts", "max_batch_size: 8\n" + texts, _IDENTITY)
+    pictures = (
+        _tensor("input", "picture", "BYTES", "[1]")
+        + _tensor("output", "label", "BYTES", "[2]")
+        + _tensor("output", "score", "FP32", "[2]")
+        + _tensor("output", "error", "BYTES", "[1]")
+    )
+    _write(folder, "pictures", "max_batch_size: 8\n" + pictures, _CLASSIFIER)

@@ -1,0 +1,44 @@
+"""The four ways to call a server, used alike."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from typing import Any
+
+from maas_client import AsyncClient, Client
+
+WAYS = ("grpc", "http", "grpc-async", "http-async")
+
+
+class Awaited:
+    """An AsyncClient that is used like a Client: its coroutines run in an event loop of another thread."""
+
+    def __init__(self, url: str | list[str], **options: Any) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._client = AsyncClient(url, **options)
+
+    def __enter__(self) -> Awaited:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def __repr__(self) -> str:
+        return repr(self._client)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._client, name)
+        if not inspect.iscoroutinefunction(value):
+            return value
+        return lambda *args, **named: asyncio.run_coroutine_threadsafe(value(*args, **named), self._loop).result(60)
+
+
+def open_client(way: str, url: str | list[str], **options: Any) -> Any:
+    return Awaited(url, **options) if way.endswith("async") else Client(url, **options)
