@@ -1,4 +1,4 @@
-"""The part of Triton 2.51's ``triton_python_backend_utils`` that Python models here use; the module exists only inside the stub."""
+"""The part of Triton 2.51's ``triton_python_backend_utils`` that Python models use; it exists only inside the stub."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -76,7 +76,7 @@ class MetricFamily:
     COUNTER: ClassVar[int]
     GAUGE: ClassVar[int]
     def __init__(self, name: str, description: str, kind: int) -> None: ...
-    def Metric(self, labels: Mapping[str, str] | None = ...) -> Metric: ...
+    def Metric(self, labels: Mapping[str, str] | None = ...) -> Metric: ...  # noqa: N802 - Triton's own name
 
 class ModelConfig:
     def as_dict(self) -> dict[str, Any]: ...

@@ -158,8 +158,8 @@ def write_model(
 def lstm(torch_lstm: Any) -> onnx.ModelProto:
     """One step of a ``torch.nn.LSTM`` (one layer) with its state as inputs and outputs.
 
-    x [batch, features], h_in and c_in [batch, hidden] -> y [batch, hidden], h_out, c_out. The gates are reordered from torch's
-    input, forget, cell, output to ONNX's input, output, forget, cell.
+    x [batch, features], h_in and c_in [batch, hidden] -> y [batch, hidden], h_out, c_out. The gates are reordered from
+    torch's input, forget, cell, output to ONNX's input, output, forget, cell.
     """
     features, hidden = torch_lstm.input_size, torch_lstm.hidden_size
 

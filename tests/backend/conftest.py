@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,18 @@ import numpy as np
 import pytest
 import tritonclient.grpc as grpc_client
 import tritonclient.http as http_client
-from maas_server.embedded import EmbeddedTriton, embedded_triton
 
-# With importlib's import mode the helpers beside the tests are found only if their folder is on the path.
-sys.path.append(str(Path(__file__).parent))
+from maas_server.embedded import EmbeddedTriton
+from maas_server.pytest_plugin import TritonFactory
 
-from backend_models import ONNX_OF  # noqa: E402 - found by the line above
+# With importlib's import mode the helpers beside the tests are found only if their folder is on the path; the backend's
+# own modules are found by their folder too, as Triton's stub finds them.
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[2] / "server" / "backends" / "onnxruntime")]
+
+from backend_models import ONNX_OF
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
+Serve = Callable[..., "Served"]
 DATATYPE_OF = {
     "bool": "BOOL",
     "float16": "FP16",
@@ -61,7 +66,7 @@ class Served:
         return {name: result.as_numpy(name) for name in names}
 
     def infer_at_once(self, model: str, requests: Sequence[Arrays], **options: Any) -> list[Any]:
-        """Sends all requests before the first answer is read, so that Triton batches them; answers or exceptions, in order."""
+        """Sends all requests before reading an answer, so that Triton batches them; answers or exceptions, in order."""
 
         def send(inputs: Arrays) -> Any:
             try:
@@ -92,21 +97,15 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Served]]:
-    """``serve(write, *arguments)``: ``write(repository)`` fills a repository, which is then served while the module's tests run."""
-    with_servers: list[Any] = []
+def serve(module_triton_server: TritonFactory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """``serve(write, *arguments)``: ``write(repository)`` fills a folder, which a real server serves to the module."""
+    with ExitStack() as stack:
 
-    def start(write: Callable[[Path], None], *arguments: str) -> Served:
-        folder = tmp_path_factory.mktemp("backend")
-        write(folder / "repository")
-        context = embedded_triton(
-            folder / "repository", log_path=folder / "triton.log", stop_timeout_s=0.0, extra_arguments=arguments
-        )
-        served = Served(context.__enter__())
-        with_servers.append((context, served))
-        return served
+        def start(write: Callable[[Path], None], *arguments: str) -> Served:
+            repository = tmp_path_factory.mktemp("backend")
+            write(repository)
+            served = Served(module_triton_server(repository, extra_arguments=arguments))
+            stack.callback(served.grpc.close)
+            return served
 
-    yield start
-    for context, served in with_servers:
-        served.grpc.close()
-        context.__exit__(None, None, None)
+        yield start

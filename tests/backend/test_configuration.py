@@ -51,8 +51,9 @@ REFUSED = {
     "wrong_dims": (
         identity(axes=FIXED),
         config(max_batch_size=4, inputs=[tensor("x", "FP32", [4])], outputs=[Y]),
-        "tensor 'x': the model expects 2 dimensions (shape [-1,3]) but the model configuration specifies 2 dimensions (an "
-        "initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, making complete shape [-1,4])",
+        "tensor 'x': the model expects 2 dimensions (shape [-1,3]) but the model configuration specifies 2 dimensions "
+        "(an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, making complete "
+        "shape [-1,4])",
     ),
     "wrong_output_dims": (
         identity(axes=FIXED),
@@ -72,8 +73,8 @@ REFUSED = {
     "bad_max_batch_size": (
         identity(axes=(1, 3)),
         config(max_batch_size=4, inputs=[X], outputs=[Y]),
-        "tensor 'x': for the model to support batching the shape should have at least 1 dimension and the first dimension must "
-        "be -1; but shape expected by the model is [1,3]",
+        "tensor 'x': for the model to support batching the shape should have at least 1 dimension and the first "
+        "dimension must be -1; but shape expected by the model is [1,3]",
     ),
     "unknown_output": (
         identity(axes=FIXED),
@@ -83,7 +84,8 @@ REFUSED = {
     "autofill_without_batch_axis": (
         identity(axes=(1, 3)),
         config(max_batch_size=4),
-        "autofill failed for model 'autofill_without_batch_axis': model does not support batching while non-zero max_batch_size",
+        "autofill failed for model 'autofill_without_batch_axis': model does not support batching while non-zero "
+        "max_batch_size",
     ),
 }
 
@@ -195,7 +197,7 @@ def test_the_model_file_may_have_another_name(served: Any, name: str) -> None:
 
 
 def test_the_served_versions_digest_is_a_metric(served: Any) -> None:
-    with urllib.request.urlopen(served.triton.metrics_url) as response:
+    with urllib.request.urlopen(served.triton.metrics_url) as response:  # noqa: S310 - the server that this test started
         lines = response.read().decode().splitlines()
     shown = [line for line in lines if line.startswith("maas_version_info{")]
     assert f'maas_version_info{{digest="{"5eed" * 16}",model="released",version="7"}} 1' in shown

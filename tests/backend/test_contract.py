@@ -1,25 +1,19 @@
-"""Configurations and parameters that are refused, asked of the code itself, without a server: the same as with NVIDIA's backend."""
+"""Configurations and parameters, asked of the code itself, without a server: NVIDIA's names, NVIDIA's refusals."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
 import pytest
 from backend_models import accumulator, config, control, identity, sequence_batching, state, sum_and_difference, tensor
 from google.protobuf import json_format, text_format
+from ort_config import ModelConfig, parse_config
+from ort_contract import check_contract
+from ort_errors import LoadError
+from ort_graph import read_graph
+from ort_options import execution_providers, run_options, session_options
 from tritonclient.grpc.model_config_pb2 import ModelConfig as ModelConfigMessage
-
-# The backend's modules are found by their folder, as Triton's stub finds them.
-sys.path.append(str(Path(__file__).parents[2] / "server" / "backends" / "onnxruntime"))
-
-from ort_config import ModelConfig, parse_config  # noqa: E402 - found by the line above
-from ort_contract import check_contract  # noqa: E402 - likewise
-from ort_errors import LoadError  # noqa: E402 - likewise
-from ort_graph import read_graph  # noqa: E402 - likewise
-from ort_options import execution_providers, run_options, session_options  # noqa: E402 - likewise
 
 X, Y = tensor("x", "FP32", [3]), tensor("y", "FP32", [3])
 FIXED = ("batch", 3)
@@ -36,14 +30,16 @@ def parameter(name: str, text: str) -> str:
 
 def accelerator(home: str, name: str, **parameters: str) -> str:
     entries = " ".join(f'parameters {{ key: "{key}" value: "{value}" }}' for key, value in parameters.items())
-    return f'optimization {{ execution_accelerators {{ {home}_execution_accelerator: [ {{ name: "{name}" {entries} }} ] }} }}'
+    listed = f'{home}_execution_accelerator: [ {{ name: "{name}" {entries} }} ]'
+    return f"optimization {{ execution_accelerators {{ {listed} }} }}"
 
 
 CONTRADICTIONS = {
     "unbatched_dims": (
         identity(axes=FIXED),
         config(inputs=[X], outputs=[Y]),
-        "tensor 'x': the model expects 2 dimensions (shape [-1,3]) but the model configuration specifies 1 dimensions (shape [3])",
+        "tensor 'x': the model expects 2 dimensions (shape [-1,3]) but the model configuration specifies 1 dimensions "
+        "(shape [3])",
     ),
     "optional_with_batching": (
         identity(axes=FIXED),
@@ -82,7 +78,8 @@ CONTRADICTIONS = {
             outputs=[tensor("total", "FP32", [1])],
             more=sequence_batching(control("b", "READY", "INT32")),
         ),
-        "sequence control 'b', the model expects data-type TYPE_FP32 but the model configuration specifies data-type TYPE_INT32",
+        "sequence control 'b', the model expects data-type TYPE_FP32 but the model configuration specifies data-type "
+        "TYPE_INT32",
     ),
     "control_of_wrong_shape": (
         sum_and_difference(("batch", 3)),

@@ -1,4 +1,4 @@
-"""What Triton offers around a model works with this backend as with NVIDIA's: ragged batches, warm-up, cache, classes, pipelines."""
+"""What Triton offers around a model works with this backend too: ragged batches, warm-up, cache, classes, pipelines."""
 
 from __future__ import annotations
 
@@ -62,6 +62,11 @@ def ragged_graph() -> Any:
     )
 
 
+def warm_up(*, batch_size: int, size: int) -> str:
+    zeros = f"data_type: TYPE_FP32 dims: {size} zero_data: true"
+    return f'model_warmup {{ name: "first" batch_size: {batch_size} inputs {{ key: "x" value {{ {zeros} }} }} }}'
+
+
 def write(repository: Path) -> None:
     x, y = [tensor("x", "FP32", [3])], [tensor("y", "FP32", [3])]
     write_model(
@@ -74,17 +79,18 @@ def write(repository: Path) -> None:
             outputs=[tensor("flat", "FP32", [-1]), tensor("count", "FP32", [1]), tensor("end", "INT32", [1])],
             more="""
                 batch_input { kind: BATCH_ELEMENT_COUNT target_name: "count_in" data_type: TYPE_FP32 source_input: "x" }
-                batch_input { kind: BATCH_ACCUMULATED_ELEMENT_COUNT target_name: "end_in" data_type: TYPE_INT32 source_input: "x" }
+                batch_input {
+                    kind: BATCH_ACCUMULATED_ELEMENT_COUNT target_name: "end_in" data_type: TYPE_INT32 source_input: "x"
+                }
                 batch_output { kind: BATCH_SCATTER_WITH_INPUT_SHAPE target_name: "flat" source_input: "x" }
             """
             + GATHER_FOR,
         ),
     )
-    warm = 'model_warmup { name: "first" batch_size: 2 inputs { key: "x" value { data_type: TYPE_FP32 dims: 3 zero_data: true } } }'
+    warm = warm_up(batch_size=2, size=3)
     write_model(
         repository, "warmed", identity(axes=("batch", 3)), config(max_batch_size=4, inputs=x, outputs=y, more=warm)
     )
-    warm_sequence = 'model_warmup { name: "first" batch_size: 1 inputs { key: "x" value { data_type: TYPE_FP32 dims: 1 zero_data: true } } }'
     write_model(
         repository,
         "warmed_sequence",
@@ -93,7 +99,7 @@ def write(repository: Path) -> None:
             max_batch_size=4,
             inputs=[tensor("x", "FP32", [1])],
             outputs=[tensor("y", "FP32", [1])],
-            more=sequence_batching(state("sum", "FP32", [1])) + warm_sequence,
+            more=sequence_batching(state("sum", "FP32", [1])) + warm_up(batch_size=1, size=1),
         ),
     )
     cached = "response_cache { enable: true }"
@@ -124,7 +130,10 @@ def write(repository: Path) -> None:
         config(max_batch_size=4, outputs=[tensor("total", "FP32", [-1]), tensor("difference", "FP32", [-1])], **pair),
     )
     steps = """ensemble_scheduling {
-        step { model_name: "lookup" model_version: -1 input_map { key: "x" value: "index" } output_map { key: "y" value: "price" } }
+        step {
+            model_name: "lookup" model_version: -1
+            input_map { key: "x" value: "index" } output_map { key: "y" value: "price" }
+        }
         step {
             model_name: "pair" model_version: -1
             input_map { key: "a" value: "price" } input_map { key: "b" value: "price" }

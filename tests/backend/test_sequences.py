@@ -67,7 +67,7 @@ def write(repository: Path, reference: torch.nn.LSTM) -> None:
             + "\ninstance_group { count: 2 }",
         )
         write_model(repository, f"lstm_{name}", lstm(reference), text)
-    # Triton 24.10 hands over a string CORRID padded to 128 characters, which neither its C++ nor its Python backends read.
+    # Triton 24.10 hands over a string CORRID padded to 128 characters, which neither C++ nor Python backends can read.
     for name, controls in (("controls", CONTROLS), ("controls_and_id", {**CONTROLS, "CORRID": "UINT64"})):
         text = config(
             max_batch_size=4,

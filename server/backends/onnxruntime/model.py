@@ -1,7 +1,7 @@
-"""A Python-based Triton backend that serves ONNX files: ``backend: "onnxruntime"`` where NVIDIA's C++ backend is not at hand.
+"""A Python-based Triton backend that serves ONNX files where NVIDIA's C++ backend ``onnxruntime`` is not at hand.
 
-It takes the very ``config.pbtxt`` that NVIDIA's takes. The siblings carry the prefix ``ort_`` because Triton's stub appends this folder to
-``sys.path``, behind site-packages, whose modules would otherwise shadow them.
+It takes the very ``config.pbtxt`` that NVIDIA's takes. The siblings carry the prefix ``ort_`` because Triton's stub
+appends this folder to ``sys.path``, behind site-packages, whose modules would otherwise shadow them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ort_errors import LoadError
 class TritonPythonModel:
     """One model instance; Triton starts one process for each.
 
-    Heavy imports stand inside the methods: auto-completion runs in a process of its own, which most models end without having needed them.
+    Heavy imports stand inside the methods: auto-completion has a process of its own, and most models need none there.
     """
 
     @staticmethod
@@ -34,7 +34,7 @@ class TritonPythonModel:
             from ort_graph import read_graph
 
             try:
-                # The path that Triton names is the model file's folder, also when default_model_filename has folders in it.
+                # Triton names the model file's own folder, also when default_model_filename has folders in it.
                 file = Path(config.get("default_model_filename") or "model.onnx").name
                 options = ort.SessionOptions()
                 options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -102,7 +102,7 @@ class TritonPythonModel:
         """Answers ``requests``, which Triton has batched, each with outputs or with an error.
 
         Returns:
-            One response per request, in order; None under a decoupled transaction policy, where each goes to its own sender.
+            One response per request, in order; None under a decoupled policy, where each goes to its own sender.
         """
         responses = self._batcher.respond(requests)
         if not self._decoupled:
@@ -132,7 +132,8 @@ def open_model(path: Path, model: str, options: Any, providers: list[Any]) -> An
     file = path / "model.onnx" if path.is_dir() else path
     if not file.exists():
         raise LoadError(
-            f"unable to find '{file}' for model '{model}'; put the ONNX file there, or name it in default_model_filename"
+            f"unable to find '{file}' for model '{model}'; put the ONNX file there, "
+            "or name it in default_model_filename"
         )
     try:
         return ort.InferenceSession(os.fspath(file), options, providers=providers)

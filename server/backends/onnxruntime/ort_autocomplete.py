@@ -29,8 +29,8 @@ def complete_config(config: dict[str, Any], graph: Graph) -> None:
         _complete_batching(config)
     elif config.get("max_batch_size", 0):
         raise LoadError(
-            f"autofill failed for model '{config['name']}': model does not support batching while non-zero max_batch_size is "
-            "specified"
+            f"autofill failed for model '{config['name']}': model does not support batching while non-zero "
+            "max_batch_size is specified"
         )
     batching = bool(config.get("max_batch_size", 0))
     if not (config.get("input") or config.get("batch_input")):

@@ -1,7 +1,7 @@
 """Turns a batch of requests into one run of the graph, and that run's outputs into responses.
 
-Inputs are laid end to end along axis 0, outputs are cut there again: slices, not copies. Whatever goes wrong in a batch is tried again
-request by request, so that only the request which is at fault gets the error.
+Inputs are laid end to end along axis 0, outputs are cut there again: slices, not copies. Whatever goes wrong in a batch
+is tried again request by request, so that only the request which is at fault gets the error.
 """
 
 from __future__ import annotations
@@ -150,7 +150,8 @@ class Batcher:
         rows = [job.rows for job in jobs]
         if not array.shape or array.shape[0] != sum(rows):
             raise RequestError(
-                f"output '{name}' has shape {list(array.shape)} for a batch of {sum(rows)}; its first axis must be the batch",
+                f"output '{name}' has shape {list(array.shape)} for a batch of {sum(rows)}; its first axis must be the "
+                "batch",
                 Fault.MODEL,
             )
         if len(jobs) == 1:

@@ -1,6 +1,7 @@
 """The parts of a model's ``config.pbtxt`` that this backend acts on, read from the JSON that Triton hands over.
 
-Names and meaning: Triton's ``model_config.proto`` (``ModelInput``, ``ModelOutput``, ``BatchInput``, ``ModelSequenceBatching``).
+Names and meaning: Triton's ``model_config.proto`` (``ModelInput``, ``ModelOutput``, ``BatchInput``,
+``ModelSequenceBatching``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Does the configuration fit the graph? Asked once, when a model loads.
 
-What is refused here is what NVIDIA's backend refuses (``ValidateInputs``, ``ValidateOutputs`` and the sequence controls' checks in
-its ``onnxruntime.cc``), so that a model which loads here loads on stock Triton, and the other way round.
+What is refused here is what NVIDIA's backend refuses (``ValidateInputs``, ``ValidateOutputs`` and the checks of the
+sequence controls in its ``onnxruntime.cc``), so that a model which loads here loads on stock Triton, and the other way
+round.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def _check_input(config: ModelConfig, tensor: TensorConfig, acceptable: Mapping[
     elif tensor.optional or found.shape != (-1,):
         raise LoadError(
             f"unable to load model '{config.name}', configuration expects model provides input with shape [-1] for "
-            f"ragged input '{tensor.name}', model provides {'an optional input' if tensor.optional else _text(found.shape)}"
+            f"ragged input '{tensor.name}', model provides "
+            f"{'an optional input' if tensor.optional else _text(found.shape)}"
         )
 
 
@@ -103,8 +105,8 @@ def _check_state(config: ModelConfig, state: StateConfig, graph: Graph) -> None:
 def _check_datatype(config: ModelConfig, role: str, name: str, datatype: str, found: GraphTensor) -> None:
     if datatype != found.datatype:
         raise LoadError(
-            f"unable to load model '{config.name}', configuration expects datatype {config_name_of(datatype)} for {role} "
-            f"'{name}', model provides {config_name_of(found.datatype)}"
+            f"unable to load model '{config.name}', configuration expects datatype {config_name_of(datatype)} for "
+            f"{role} '{name}', model provides {config_name_of(found.datatype)}"
         )
 
 
@@ -112,21 +114,22 @@ def _check_shape(config: ModelConfig, tensor: TensorConfig, found: GraphTensor, 
     if not found.shape:
         if any(dim != 1 for dim in tensor.dims):
             raise LoadError(
-                f"unable to load model '{config.name}', scalar tensor '{tensor.name}' should only provide 1 in the model "
-                f"configuration when the model doesn't support batching; model configuration provided: {_text(tensor.dims)}"
+                f"unable to load model '{config.name}', scalar tensor '{tensor.name}' should only provide 1 in the "
+                "model configuration when the model doesn't support batching; model configuration provided: "
+                f"{_text(tensor.dims)}"
             )
         return
     if config.batching and (not found.shape or found.shape[0] != -1):
         raise LoadError(
-            f"model '{config.name}', tensor '{tensor.name}': for the model to support batching the shape should have at "
-            "least 1 dimension and the first dimension must be -1; but shape expected by the model is "
+            f"model '{config.name}', tensor '{tensor.name}': for the model to support batching the shape should have "
+            "at least 1 dimension and the first dimension must be -1; but shape expected by the model is "
             f"{_text(found.shape)}; set max_batch_size to 0, or export the graph with a dynamic first axis"
         )
     wanted = (-1, *tensor.dims) if config.batching else tensor.dims
     if not _fits(found.shape, wanted, exact=exact):
         explanation = (
-            "an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, making complete "
-            f"shape {_text(wanted)}"
+            "an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, making "
+            f"complete shape {_text(wanted)}"
             if config.batching
             else f"shape {_text(wanted)}"
         )

@@ -45,7 +45,7 @@ class Graph:
     """A graph's signature.
 
     Attributes:
-        initializers: constants that a caller may override, hence optional inputs (``GetOverridableInitializer`` in ONNX Runtime).
+        initializers: constants that a caller may override (ONNX Runtime's overridable initializers): optional inputs.
     """
 
     inputs: Mapping[str, GraphTensor]

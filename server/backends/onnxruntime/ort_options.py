@@ -1,7 +1,7 @@
 """Session options, run options and execution providers, by the names that NVIDIA's onnxruntime backend uses.
 
-Source of the names and of what is refused: the README of ``triton-inference-server/onnxruntime_backend`` ("Model Config Options",
-"Deprecated Parameters", "Parameter mapping").
+Source of the names and of what is refused: the README of ``triton-inference-server/onnxruntime_backend`` ("Model Config
+Options", "Deprecated Parameters", "Parameter mapping").
 """
 
 from __future__ import annotations
@@ -79,11 +79,14 @@ def run_options(config: ModelConfig) -> ort.RunOptions | None:
 def execution_providers(
     config: ModelConfig, *, on_gpu: bool, device_id: int, available: Sequence[str], log: Callable[[str], None]
 ) -> Providers:
-    """The providers to try, best first; what the configuration asks for and this machine lacks is logged, one line each.
+    """The providers to try, best first; what is asked for and not here is logged, one line each.
 
     Args:
+        config: names the accelerators and their parameters.
         on_gpu: the instance's kind is GPU (Triton chose it, or the configuration did).
+        device_id: the GPU's number.
         available: ``onnxruntime.get_available_providers()``.
+        log: takes one line of text.
 
     Raises:
         LoadError: an accelerator or one of its parameters is unknown to NVIDIA's backend as well.
@@ -112,7 +115,8 @@ def execution_providers(
             providers.append(("OpenVINOExecutionProvider", {"device_type": "CPU"}))
         else:
             log(
-                f"cpu_execution_accelerator 'openvino' of model '{config.name}' is ignored here: no OpenVINOExecutionProvider"
+                f"cpu_execution_accelerator 'openvino' of model '{config.name}' is ignored here: "
+                "no OpenVINOExecutionProvider"
             )
     providers.append("CPUExecutionProvider")
     return providers

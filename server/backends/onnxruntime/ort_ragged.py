@@ -1,7 +1,8 @@
 """Ragged batching: requests of different sizes in one run (Triton's user guide, "Ragged Batching").
 
-The inputs are laid end to end as one flat tensor; ``batch_input`` tells the graph where each request lies, and ``batch_output`` cuts a flat
-output back into the requests' shapes. Element counts of a batch input, per request ``i`` with ``n_i`` elements of its source input:
+The inputs are laid end to end as one flat tensor; ``batch_input`` tells the graph where each request lies, and
+``batch_output`` cuts a flat output back into the requests' shapes. Element counts of a batch input, per request ``i``
+with ``n_i`` elements of its source input:
 ``BATCH_ELEMENT_COUNT`` is ``n_i``, ``…ACCUMULATED…`` the running sum, ``…_WITH_ZERO`` the same behind a 0.
 """
 
@@ -25,7 +26,7 @@ class Ragged:
         self._sources = config.scattered_outputs
 
     def gather(self, requests: Sequence[Feeds]) -> dict[str, Array]:
-        """One feed for all requests: ragged inputs flat and end to end, others along the batch axis, and the batch inputs."""
+        """One feed for all: ragged inputs flat and end to end, others along the batch axis, and the batch inputs."""
         feeds = {}
         for name in requests[0]:
             parts = [feed[name] for feed in requests]

@@ -91,8 +91,8 @@ class Sequences:
             kept = self._kept.get(correlation_id)
             if kept is None:
                 raise RequestError(
-                    f"the state of sequence {correlation_id!r} is gone (expired, or its first step failed, or the model "
-                    "was loaded anew); start the sequence again",
+                    f"the state of sequence {correlation_id!r} is gone (expired, or its first step failed, or the "
+                    "model was loaded anew); start the sequence again",
                     Fault.STATE_GONE,
                 )
             feeds.update(kept.state)

@@ -1,7 +1,8 @@
 """Tensors between Triton and numpy, datatype by datatype.
 
-Two datatypes need help. ``BYTES`` arrives as ``bytes`` objects, while ONNX strings are UTF-8 text, ``str`` in Python. ``BF16`` has no
-numpy dtype: in this backend it is an array of its bit patterns (uint16), and crosses over to Triton by DLPack.
+Two datatypes need help. ``BYTES`` arrives as ``bytes`` objects, while ONNX strings are UTF-8 text, ``str`` in Python.
+``BF16`` has no numpy dtype: in this backend it is an array of its bit patterns (uint16), and crosses over to Triton by
+DLPack.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def reader_of(datatype: str, *, scalar: bool) -> Reader:
     """How to read an input of this datatype.
 
     Args:
+        datatype: as in requests.
         scalar: the graph's tensor has no dimensions, while Triton's has one, of size 1.
     """
     read: Reader = {"BYTES": _read_text, "BF16": _read_bits}.get(datatype, pb_utils.Tensor.as_numpy)
