@@ -58,6 +58,7 @@ class Reporter:
         with self._lock:
             self.metrics.stub_deaths.labels(model, fault).inc()
             self.state.stub_deaths[model] = self.state.stub_deaths.get(model, 0) + 1
+            self._file.write(self.state)
         did = "died" if fault == "dead" else "was stopped, so it was killed"
         words = f"{model}: the process of instance {instance} {did}; loading the model anew"
         self.events.tell("stub_fault", words, model=model, instance=instance, fault=fault)
@@ -67,6 +68,7 @@ class Reporter:
         with self._lock:
             self.metrics.reloads.labels(model).inc()
             self.state.reloads[model] = self.state.reloads.get(model, 0) + 1
+            self._file.write(self.state)
         self.events.tell("reloaded", f"{model}: loaded anew in {took_s:.1f} s", model=model, took_s=round(took_s, 3))
 
     def load_failed(self, model: str, reason: str) -> None:
@@ -84,6 +86,7 @@ class Reporter:
         with self._lock:
             self.metrics.restarts.inc()
             self.state.restarts += 1
+            self._file.write(self.state)
         during = f" while loading {', '.join(sorted(loading))}" if loading else ""
         after = f" in {delay_s:g} s" if delay_s else ""
         words = f"tritonserver ended ({how}){during}; starting it again{after}"

@@ -36,7 +36,8 @@ def show(repository: Path, view: Path, models: Sequence[str] | None) -> Shown:
     """
     wanted = with_steps(repository, models) if models is not None else models_in(repository)
     unreadable = {}
-    for model in wanted:
+    # A name that is not there at all is wrong use, which building the view tells.
+    for model in set(wanted).intersection(models_in(repository)):
         problem = _config_problem(repository / model)
         if problem is not None:
             unreadable[model] = problem

@@ -94,6 +94,7 @@ class Supervisor:
         self._left_out: dict[str, str] = {}
         self._unreadable: set[str] = set()
         self._began = time.monotonic()
+        self._was_ready = False
 
     def request_stop(self) -> None:
         """Asks it to drain and stop; the second time, to hurry. Safe in a signal handler."""
@@ -268,9 +269,10 @@ class Supervisor:
 
     def _tell_ready(self, run: Run, ended_at: float | None) -> None:
         self._reporter.phase("serving")
-        if ended_at is not None:
+        if self._was_ready and ended_at is not None:
             self._reporter.triton_back(time.monotonic() - ended_at)
             return
+        self._was_ready = True
         state = self._reporter.state
         startup_s = time.monotonic() - self._began
         self._events.tell(

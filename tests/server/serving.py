@@ -23,7 +23,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CONFIG = """
 backend: "python"
-max_batch_size: 8
+max_batch_size: {max_batch_size}
 input [{{ name: "x" data_type: TYPE_FP32 dims: [ 2 ] }}]
 output [{{ name: "y" data_type: TYPE_FP32 dims: [ 2 ] }}]
 instance_group [{{ count: {instances} }}]
@@ -47,12 +47,19 @@ EVENT_TIMEOUT_S = 60.0
 
 
 def write_model(
-    repository: Path, name: str, *, factor: int = 2, version: int = 1, instances: int = 1, more: str = ""
+    repository: Path,
+    name: str,
+    *,
+    factor: int = 2,
+    version: int = 1,
+    instances: int = 1,
+    max_batch_size: int = 8,
+    more: str = "",
 ) -> Path:
     """A Python model: y is x times ``factor``, after x[0] seconds. ``more`` is further source, at the module's end."""
     folder = repository / name / str(version)
     folder.mkdir(parents=True)
-    (folder.parent / "config.pbtxt").write_text(CONFIG.format(instances=instances))
+    (folder.parent / "config.pbtxt").write_text(CONFIG.format(instances=instances, max_batch_size=max_batch_size))
     (folder / "model.py").write_text(f"FACTOR = {factor}\n{DOUBLE}{more}")
     return folder
 
@@ -124,6 +131,14 @@ class Serving:
     @property
     def token(self) -> str:
         return (self.build / "state" / "serve" / f"{self.view}.token").read_text().strip()
+
+    def metrics(self) -> str:
+        """The text that Prometheus would fetch."""
+        address, _, path = str(self.ready["metrics"]).removeprefix("http://").partition("/")
+        connection = http.client.HTTPConnection(address, timeout=30)
+        with contextlib.closing(connection):
+            connection.request("GET", f"/{path}")
+            return connection.getresponse().read().decode()
 
     def event(self, name: str, timeout_s: float = EVENT_TIMEOUT_S) -> dict[str, Any]:
         """The next event of that name; those before it are passed over."""
