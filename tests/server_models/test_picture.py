@@ -72,7 +72,7 @@ MANNERS: dict[str, Callable[[Any, Any], bytes]] = {
         draw().convert("L").quantize(2, dither=Image.Dither.NONE), transparency=0
     ),
     "16-bit grey": lambda draw, encode: encode(sixteen_bit(draw(), 16)),
-    "16-bit grey, 12 bits used": lambda draw, encode: encode(sixteen_bit(draw(), 12)),
+    "16-bit grey, 10 bits used": lambda draw, encode: encode(sixteen_bit(draw(), 10)),
     "16-bit grey, large": lambda draw, encode: encode(sixteen_bit(draw(size=(900, 900)), 16)),
     "grey with alpha": lambda draw, encode: encode(alpha_ink(draw(), (0, 0, 0)).convert("LA")),
     "black on transparent": lambda draw, encode: encode(alpha_ink(draw(), (0, 0, 0))),
@@ -90,6 +90,9 @@ MANNERS: dict[str, Callable[[Any, Any], bytes]] = {
     "uneven light on a dark ground": lambda draw, encode: encode(
         shaded(draw(ink=(230, 230, 230), ground=(90, 90, 90)), 0.6)
     ),
+    "pencil in uneven light": lambda draw, encode: encode(
+        shaded(draw(ink=(130, 130, 130), ground=(230, 230, 230)), 0.45), "JPEG"
+    ),
     "faint pencil": lambda draw, encode: encode(draw(ink=(170, 170, 170), ground=(220, 220, 220))),
     "blue ink on grey paper": lambda draw, encode: encode(draw(ink=(30, 50, 150), ground=(190, 190, 188))),
     "red on green of the same brightness": lambda draw, encode: encode(draw(ink=(220, 60, 60), ground=(60, 142, 60))),
@@ -103,6 +106,9 @@ MANNERS: dict[str, Callable[[Any, Any], bytes]] = {
     "thick pen": lambda draw, encode: encode(draw(pen=0.18)),
     "out of focus": lambda draw, encode: encode(draw().filter(ImageFilter.GaussianBlur(4))),
     "dust": lambda draw, encode: encode(dusty(draw())),
+    "dust and noise": lambda draw, encode: encode(
+        noisy(dusty(draw(ink=(90, 90, 90), ground=(200, 200, 200), size=(400, 400))), 16)
+    ),
     "a frame round the page": lambda draw, encode: encode(framed(draw())),
     "cut close": lambda draw, encode: encode(draw(size=(66, 106), at=(0.04, 0.03), height=1.5, pen=0.08)),
     "12 kB of text chunks": lambda draw, encode: encode(draw(), pnginfo=text_chunk("x" * 12_000)),
@@ -142,8 +148,9 @@ def test_a_picture_stored_on_its_side_is_set_upright(
     assert likeness(read_digit(encode(stored, format_, exif=exif)), read_digit(encode(upright))) > 0.99
 
 
-def test_damaged_exif_does_not_spoil_the_picture(draw: Any, encode: Any, likeness: Any) -> None:
-    broken = encode(draw(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+@pytest.mark.parametrize("format_", ["JPEG", "PNG"])
+def test_damaged_exif_does_not_spoil_the_picture(format_: str, draw: Any, encode: Any, likeness: Any) -> None:
+    broken = encode(draw(), format_, exif=b"Exif\0\0no TIFF header")
     assert likeness(read_digit(broken), read_digit(encode(draw()))) > ALIKE
 
 
@@ -170,7 +177,7 @@ def test_different_digits_stay_different(draw: Any, encode: Any, likeness: Any) 
 
 def test_a_thin_stroke_is_as_dark_as_a_thick_one(draw: Any, encode: Any) -> None:
     thin, usual = read_digit(encode(draw("0", size=(600, 600), pen=0.006))), read_digit(encode(draw("0")))
-    assert thin.sum() > 0.6 * usual.sum()
+    assert np.count_nonzero(thin > 0.8) > 0.5 * np.count_nonzero(usual > 0.8)
 
 
 def test_the_hole_of_a_thick_nought_stays_open(draw: Any, encode: Any) -> None:
@@ -178,28 +185,29 @@ def test_the_hole_of_a_thick_nought_stays_open(draw: Any, encode: Any) -> None:
     assert thick[12:16, 12:16].max() < 0.1
 
 
+BLANK = {
+    "white": Image.new("L", (200, 200), 255),
+    "black": Image.new("L", (200, 200), 0),
+    "coloured": Image.new("RGB", (64, 90), (190, 180, 170)),
+    "noise": noisy(Image.new("RGB", (300, 200), (200, 200, 200)), 10),
+    "uneven light": shaded(noisy(Image.new("RGB", (300, 200), (220, 220, 210)), 4), 0.5),
+    "dust": dusty(Image.new("RGB", (200, 200), (255, 255, 255))),
+}
+BLANK_PNG = {
+    "transparent": Image.new("RGBA", (100, 100), (255, 0, 0, 0)),
+    "half transparent": Image.new("RGBA", (100, 100), (255, 0, 0, 128)),
+    "1-bit": Image.new("1", (50, 50), 1),
+    "16-bit": Image.fromarray(np.zeros((60, 60), dtype=np.uint16)),
+}
+
+
 @pytest.mark.parametrize(
-    "page",
-    [
-        Image.new("L", (200, 200), 255),
-        Image.new("L", (200, 200), 0),
-        Image.new("RGB", (64, 90), (190, 180, 170)),
-        Image.new("RGBA", (100, 100), (255, 0, 0, 0)),
-        Image.new("RGBA", (100, 100), (255, 0, 0, 128)),
-        Image.new("1", (50, 50), 1),
-        Image.fromarray(np.zeros((60, 60), dtype=np.uint16)),
-        noisy(Image.new("RGB", (300, 200), (200, 200, 200)), 10),
-        shaded(noisy(Image.new("RGB", (300, 200), (220, 220, 210)), 4), 0.5),
-        dusty(Image.new("RGB", (200, 200), (255, 255, 255))),
-    ],
-    ids=["white", "black", "coloured", "transparent", "half transparent", "1-bit", "16-bit", "noise", "uneven", "dust"],
+    ("kind", "format_"),
+    [*((kind, "PNG") for kind in BLANK | BLANK_PNG), *((kind, "JPEG") for kind in BLANK)],
 )
-@pytest.mark.parametrize("format_", ["PNG", "JPEG"])
-def test_a_blank_page_is_an_error(page: Image.Image, format_: str, encode: Any) -> None:
-    if format_ == "JPEG" and page.mode not in ("RGB", "L"):
-        pytest.skip("JPEG has no such mode")
+def test_a_blank_page_is_an_error(kind: str, format_: str, encode: Any) -> None:
     with pytest.raises(picture.PictureError, match="no digit found: the picture is blank"):
-        read_digit(encode(page, format_))
+        read_digit(encode((BLANK | BLANK_PNG)[kind], format_))
 
 
 def without_palette(data: bytes) -> bytes:
@@ -305,7 +313,8 @@ def test_bad_pictures_do_not_harm_the_others(draw: Any, encode: Any) -> None:
     two, nought = encode(draw("2")), encode(draw("0", size=(64, 90)))
     digits, errors = picture.read_digits([two, b"no picture", nought, b""])
     assert digits.shape == (4, 1, 28, 28)
-    assert [bool(error) for error in errors] == [False, True, False, True]
+    assert errors == ["", "wanted a PNG or JPEG file, got text", "", errors[3]]
+    assert errors[3].startswith("the picture is empty")
     assert np.array_equal(digits[0, 0], read_digit(two))
     assert np.array_equal(digits[2, 0], read_digit(nought))
     assert not digits[[1, 3]].any()
@@ -334,7 +343,7 @@ def test_no_pictures_give_no_digits() -> None:
     assert errors == []
 
 
-@pytest.mark.parametrize("size", [8, 28, 96, 300])
+@pytest.mark.parametrize("size", [8, 20, 28, 96, 300])
 def test_ink_of_any_size_is_normalised_alike(size: int, draw: Any, likeness: Any) -> None:
     drawn = ImageOps.invert(draw(size=(400, 400)).convert("L"))
     ink = np.asarray(drawn.resize((size, size), Image.Resampling.BOX), dtype=np.float32) / 255
