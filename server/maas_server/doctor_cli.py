@@ -10,7 +10,7 @@ _MARKS = {"ok": "ok     ", "warning": "warning", "missing": "MISSING"}
 
 
 @click.command(
-    short_help="what this machine lacks for serving, and how to mend it",
+    short_help="What this machine lacks for serving, and how to mend it.",
     epilog="Example: maas doctor --json",
 )
 @click.option("--tritonserver", type=click.Path(path_type=Path), help="The server that is to run.")

@@ -8,7 +8,7 @@ import click
 
 
 @click.command(
-    short_help="why a model does not load, and how to mend it",
+    short_help="Why a model does not load, and how to mend it.",
     epilog="Example: maas explain digits_cnn",
 )
 @click.argument("model")

@@ -16,7 +16,7 @@ _UMASK = 0o077
 
 
 @click.command(
-    short_help="serve the models of a repository with embedded Triton, supervised",
+    short_help="Serve a repository with embedded Triton, supervised.",
     epilog="Example: maas serve --models digits --http-port 0",
 )
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)

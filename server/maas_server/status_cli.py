@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="what is served, since when, how batches form, and what fails",
+    short_help="What is served, how batches form, and what fails.",
     epilog="Example: maas status --json",
 )
 @click.option("--url", help="Ask this server (http://HOST:PORT) instead of those started by `maas serve` here.")
