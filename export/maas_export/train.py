@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from maas_core.files import sha256_of
@@ -20,7 +21,7 @@ from maas_export.training import train as fit
 
 
 def train_model(
-    name: str, *, data: Path | None, seed: int, epochs: int | None, again: bool, show_progress: bool
+    name: str, *, data: Path | None, seed: int, epochs: int | None, again: bool
 ) -> tuple[weights.StoredWeights, bool]:
     """Trains and evaluates; returns the stored weights and whether they are new."""
     model = torch_model_named(name)
@@ -39,9 +40,9 @@ def train_model(
     if kept is not None and kept.record.key == key and not again:
         return kept, False
     started = time.monotonic()
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), disable=not show_progress, transient=True
-    ) as bar:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(f"{name}: loss -", total=recipe.epochs)
         module = fit(
             model,

@@ -29,7 +29,7 @@ def train(model: str, data: Path | None, seed: int, epochs: int | None, again: b
     from maas_export.train import train_model
 
     started = time.monotonic()
-    stored, is_new = train_model(model, data=data, seed=seed, epochs=epochs, again=again, show_progress=not as_json)
+    stored, is_new = train_model(model, data=data, seed=seed, epochs=epochs, again=again)
     if as_json:
         click.echo(json.dumps(stored.record.model_dump() | {"trained": is_new}))
     else:
