@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -77,10 +78,17 @@ class Served:
         with ThreadPoolExecutor(len(requests)) as pool:
             return list(pool.map(send, requests))
 
-    def executions(self, model: str) -> tuple[int, int]:
-        """How many rows were inferred so far, and in how many runs."""
-        entry = self.http.get_inference_statistics(model)["model_stats"][0]
-        return entry["inference_count"], entry["execution_count"]
+    def executions(self, model: str, *, rows: int = 0) -> tuple[int, int]:
+        """How many rows were inferred so far, and in how many runs; waits until at least ``rows`` were counted.
+
+        Triton counts a batch only after it has sent the answers.
+        """
+        deadline_s = time.monotonic() + 10
+        while True:
+            entry = self.http.get_inference_statistics(model)["model_stats"][0]
+            if entry["inference_count"] >= rows or time.monotonic() > deadline_s:
+                return entry["inference_count"], entry["execution_count"]
+            time.sleep(0.01)
 
     def log(self) -> str:
         """What the server has logged so far."""

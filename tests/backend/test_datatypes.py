@@ -54,7 +54,7 @@ def write(repository: Path) -> None:
 
 @pytest.fixture(scope="module")
 def served(serve: Callable[..., Any]) -> Any:
-    return serve(write)
+    return serve(write, "--disable-auto-complete-config")
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])

@@ -133,7 +133,7 @@ def fallible_config() -> str:
 
 @pytest.fixture(scope="module")
 def served(serve: Callable[..., Any], reference: torch.nn.LSTM) -> Any:
-    return serve(lambda repository: write(repository, reference))
+    return serve(lambda repository: write(repository, reference), "--disable-auto-complete-config")
 
 
 def step(
