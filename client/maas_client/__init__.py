@@ -14,7 +14,9 @@ from __future__ import annotations
 from maas_client._async_client import AsyncClient
 from maas_client._client import Client
 from maas_client._endpoints import Breaker
+from maas_client._map import Outcome
 from maas_client._options import TLS
+from maas_client._predict import Prediction
 from maas_client._result import InferResult, Timing
 from maas_client._retry import Retry
 from maas_client._spec import ModelSpec, TensorSpec
@@ -70,7 +72,9 @@ __all__ = [
     "ModelSpec",
     "NameMismatchError",
     "NotFoundError",
+    "Outcome",
     "PermissionRefusedError",
+    "Prediction",
     "QuotaExceededError",
     "RefusedValueError",
     "Retry",

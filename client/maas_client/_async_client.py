@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from maas_client._base import BaseClient, Timeout, asked
 from maas_client._calls import Answer, Call, LiveCall, ParameterValue, ReadyCall
 from maas_client._deadline import Deadline
+from maas_client._map import MapOptions, Outcome, gather, send, told
 from maas_client._options import Options
+from maas_client._predict import Prediction, Values, check_classifier
+from maas_client._progress import Bar
 from maas_client._result import InferResult
 from maas_client._spec import ModelSpec
 from maas_client._steps import Exchange, Operation, Pause, Step
@@ -70,6 +75,68 @@ class AsyncClient(BaseClient[AsyncWire]):
         return await self._run(
             self._core.infer(model, wanted, model_version=model_version, deadline=deadline, split=split)
         )
+
+    async def map(
+        self,
+        model: str,
+        samples: Iterable[Any],
+        /,
+        *,
+        outputs: Sequence[str] | None = None,
+        model_version: int | str | None = None,
+        batch_size: int | None = None,
+        concurrency: int = 4,
+        timeout_s: Timeout = UNSET,
+        cast: bool = False,
+        errors: Literal["raise", "return"] = "raise",
+        progress: bool | None = None,
+    ) -> AsyncIterator[Outcome]:
+        """Asks a model about many single samples, in order: see :meth:`maas_client.Client.map`."""
+        # Imported here, as in _do.
+        import asyncio
+
+        options = MapOptions(outputs, model_version, batch_size, concurrency, self._deadline(timeout_s).timeout_s, cast)
+        builder = await self._run(
+            self._core.builder(model, self._core.version(model, model_version), Deadline(options.timeout_s))
+        )
+        pending: deque[asyncio.Task[list[Outcome]]] = deque()
+        with Bar(model, samples, progress) as bar:
+            try:
+                for group in gather(builder, samples, options):
+                    pending.append(asyncio.create_task(self._run(send(self._core, builder, group, options))))
+                    if len(pending) > concurrency:
+                        for outcome in told(await pending.popleft(), bar, errors):
+                            yield outcome
+                while pending:
+                    for outcome in told(await pending.popleft(), bar, errors):
+                        yield outcome
+            finally:
+                for task in pending:
+                    task.cancel()
+
+    async def predict(
+        self,
+        model: str,
+        items: Iterable[Path | bytes | str | Any],
+        /,
+        *,
+        model_version: int | str | None = None,
+        timeout_s: Timeout = UNSET,
+        concurrency: int = 4,
+        progress: bool | None = None,
+    ) -> list[Prediction]:
+        """Asks a model about pictures or texts: see :meth:`maas_client.Client.predict`."""
+        check_classifier(await self.describe(model, model_version=model_version, timeout_s=timeout_s))
+        outcomes = self.map(
+            model,
+            Values(items),
+            model_version=model_version,
+            timeout_s=timeout_s,
+            concurrency=concurrency,
+            errors="return",
+            progress=progress,
+        )
+        return [Prediction.of(outcome, model) async for outcome in outcomes]
 
     async def is_live(self, *, timeout_s: Timeout = UNSET) -> bool:
         """See :meth:`maas_client.Client.is_live`."""

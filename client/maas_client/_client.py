@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from maas_client._base import BaseClient, Timeout, asked
 from maas_client._calls import Answer, Call, LiveCall, ParameterValue, ReadyCall
 from maas_client._deadline import Deadline
+from maas_client._map import MapOptions, Outcome, gather, send, told
 from maas_client._options import Options
+from maas_client._predict import Prediction, Values, check_classifier
+from maas_client._progress import Bar
 from maas_client._result import InferResult
 from maas_client._spec import ModelSpec
 from maas_client._steps import Exchange, Operation, Pause, Step
@@ -113,6 +118,97 @@ class Client(BaseClient[Wire]):
         )
         deadline = self._deadline(timeout_s)
         return self._run(self._core.infer(model, wanted, model_version=model_version, deadline=deadline, split=split))
+
+    def map(
+        self,
+        model: str,
+        samples: Iterable[Any],
+        /,
+        *,
+        outputs: Sequence[str] | None = None,
+        model_version: int | str | None = None,
+        batch_size: int | None = None,
+        concurrency: int = 4,
+        timeout_s: Timeout = UNSET,
+        cast: bool = False,
+        errors: Literal["raise", "return"] = "raise",
+        progress: bool | None = None,
+    ) -> Iterator[Outcome]:
+        """Asks a model about many single samples and gives the answers one by one, in order.
+
+        Neighbours of equal shape travel in one request, several requests are under way, and no more samples are taken
+        from the iterable than that needs. Where the server refuses a request of several samples, each is sent alone.
+
+        Args:
+            model: its name.
+            samples: one value each, or a mapping from input name to value, all without the batch axis.
+            outputs: the outputs wanted; None is all.
+            model_version: None lets the server choose.
+            batch_size: samples in one request at most; None is the model's ``max_batch_size``.
+            concurrency: requests under way at most.
+            timeout_s: the deadline of each request.
+            cast: as in :meth:`infer`.
+            errors: "raise" ends at the first sample that fails; "return" gives its error in its place and goes on.
+            progress: show a bar on standard error; None shows one where that is a terminal.
+
+        Yields:
+            for each sample a result whose arrays have no batch axis, or, with ``errors="return"``, its error.
+        """
+        options = MapOptions(outputs, model_version, batch_size, concurrency, self._deadline(timeout_s).timeout_s, cast)
+        builder = self._run(
+            self._core.builder(model, self._core.version(model, model_version), Deadline(options.timeout_s))
+        )
+        with Bar(model, samples, progress) as bar, ThreadPoolExecutor(concurrency) as pool:
+            pending: deque[Future[list[Outcome]]] = deque()
+            try:
+                for group in gather(builder, samples, options):
+                    pending.append(pool.submit(self._run, send(self._core, builder, group, options)))
+                    if len(pending) > concurrency:
+                        yield from told(pending.popleft().result(), bar, errors)
+                while pending:
+                    yield from told(pending.popleft().result(), bar, errors)
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def predict(
+        self,
+        model: str,
+        items: Iterable[Path | bytes | str | Any],
+        /,
+        *,
+        model_version: int | str | None = None,
+        timeout_s: Timeout = UNSET,
+        concurrency: int = 4,
+        progress: bool | None = None,
+    ) -> list[Prediction]:
+        """Asks a model that does its own pre- and postprocessing about pictures or texts.
+
+        Args:
+            model: one with a single BYTES input and the outputs ``label`` and ``score``.
+            items: a :class:`~pathlib.Path` is read, a PIL picture is sent as PNG, ``bytes`` and ``str`` as they are.
+            model_version: None lets the server choose.
+            timeout_s: the deadline of each request.
+            concurrency: requests under way at most.
+            progress: as in :meth:`map`.
+
+        Returns:
+            a prediction for each item, in order; an item that failed has its ``error`` set, the others their labels.
+
+        Raises:
+            MaasClientError: the model is not there, or is no such model.
+        """
+        check_classifier(self.describe(model, model_version=model_version, timeout_s=timeout_s))
+        outcomes = self.map(
+            model,
+            Values(items),
+            model_version=model_version,
+            timeout_s=timeout_s,
+            concurrency=concurrency,
+            errors="return",
+            progress=progress,
+        )
+        return [Prediction.of(outcome, model) for outcome in outcomes]
 
     def is_live(self, *, timeout_s: Timeout = UNSET) -> bool:
         """Whether a server answers and says that it is alive; False also when none can be reached."""

@@ -11,6 +11,8 @@ import numpy as np
 from maas_client._spec import ModelSpec
 from maas_client.errors import RefusedValueError, ShapeMismatchError
 
+ARRAY_SUFFIXES = (".npz", ".json")
+
 
 def read_inputs(path: Path, spec: ModelSpec) -> dict[str, Any]:
     """The inputs that a file holds for a model.

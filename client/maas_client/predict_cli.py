@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from maas_client import Client, InferResult
+    from maas_client import Client, InferResult, Prediction
 
 Row = dict[str, Any]
 
@@ -85,10 +85,14 @@ def _ask(
 ) -> list[Row]:
     from maas_client import InputError, ServerError
     from maas_client._check import check_outputs
-    from maas_client._files import read_inputs
+    from maas_client._files import ARRAY_SUFFIXES, read_inputs
+    from maas_client._predict import is_classifier
 
     spec = client.describe(model, model_version=model_version)
     check_outputs(spec, outputs)
+    if is_classifier(spec) and not outputs and not any(path.suffix in ARRAY_SUFFIXES for path in inputs):
+        predictions = client.predict(model, inputs, model_version=model_version)
+        return [_row(str(path), prediction) for path, prediction in zip(inputs, predictions, strict=True)]
     rows: list[Row] = []
     for path in inputs:
         try:
@@ -101,22 +105,28 @@ def _ask(
 
 
 def _rows(path: Path, answer: InferResult) -> list[Row]:
-    """A row for each sample of a classifier's answer (outputs ``label`` and ``score``, best first), or one for all."""
-    told = {"model": answer.model_name, "version": answer.model_version}
-    if not {"label", "score"} <= answer.keys():
+    """A row for each sample of a classifier's answer, or one for all outputs."""
+    from maas_client import Prediction
+    from maas_client._map import rows_of
+    from maas_client._predict import is_classifier
+
+    if not is_classifier(answer):
         values = {name: _plain(answer, name) for name in answer}
+        told = {"model": answer.model_name, "version": answer.model_version}
         return [{"input": str(path), "outputs": values, **told}]
-    labels = answer.text("label").reshape(len(answer["label"]), -1)
-    scores = answer["score"].reshape(len(answer["score"]), -1)
-    errors = answer.text("error").reshape(-1).tolist() if "error" in answer else [""] * len(labels)
-    rows: list[Row] = []
-    for number, (label, score, error) in enumerate(zip(labels, scores, errors, strict=True)):
-        name = str(path) if len(labels) == 1 else f"{path}[{number}]"
-        if error:
-            rows.append({"input": name, "error": error, **told})
-        else:
-            rows.append({"input": name, "label": label[0], "score": float(score[0]), **told})
-    return rows
+    samples = list(rows_of(answer, answer.batch_size))
+    names = [str(path)] if len(samples) == 1 else [f"{path}[{number}]" for number in range(len(samples))]
+    predictions = [Prediction.of(sample, answer.model_name) for sample in samples]
+    return [_row(name, prediction) for name, prediction in zip(names, predictions, strict=True)]
+
+
+def _row(name: str, prediction: Prediction) -> Row:
+    told: Row = {"model": prediction.model_name}
+    if prediction.model_version:
+        told["version"] = prediction.model_version
+    if prediction.error:
+        return {"input": name, "error": prediction.error, **told}
+    return {"input": name, "label": prediction.label, "score": prediction.score, **told}
 
 
 def _plain(answer: InferResult, name: str) -> Any:

@@ -34,7 +34,7 @@ class TritonPythonModel:
         outputs = []
         for tensor in request.inputs():
             array = tensor.as_numpy()
-            if array.dtype == object and array.size and array.ravel()[0] == b"fail":
+            if array.dtype == object and b"fail" in array.ravel().tolist():
                 return pb_utils.InferenceResponse(error=pb_utils.TritonError("asked to fail"))
             outputs.append(pb_utils.Tensor("y" + tensor.name()[1:], array))
         return pb_utils.InferenceResponse(outputs)

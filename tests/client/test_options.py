@@ -65,7 +65,7 @@ def test_a_server_that_wants_a_certificate_is_told_apart(
 def test_wrong_certificate_files_are_told_by_name(connect: Connect, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="together"):
         TLS(cert_file=__file__)
-    with pytest.raises(InputError, match="no file .*nosuch"):
+    with pytest.raises(InputError, match=r"no file .*nosuch"):
         TLS(ca_file=tmp_path / "nosuch.pem")
     with pytest.raises(InputError, match=r"test_options\.py"):
         TLS(ca_file=__file__).context()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 from maas_client import AsyncClient, Client
@@ -35,9 +36,24 @@ class Awaited:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._client, name)
+        if inspect.isasyncgenfunction(value):
+            return lambda *args, **named: self._iterate(value(*args, **named))
         if not inspect.iscoroutinefunction(value):
             return value
         return lambda *args, **named: asyncio.run_coroutine_threadsafe(value(*args, **named), self._loop).result(60)
+
+    def _iterate(self, answers: AsyncGenerator[Any, None]) -> Iterator[Any]:
+        def run(coroutine: Any) -> Any:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
+
+        try:
+            while True:
+                try:
+                    yield run(anext(answers))
+                except StopAsyncIteration:
+                    return
+        finally:
+            run(answers.aclose())
 
 
 def open_client(way: str, url: str | list[str], **options: Any) -> Any:
