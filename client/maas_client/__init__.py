@@ -19,6 +19,7 @@ from maas_client._options import TLS
 from maas_client._predict import Prediction
 from maas_client._result import InferResult, Timing
 from maas_client._retry import Retry
+from maas_client._sequence import AsyncSequence, Sequence
 from maas_client._spec import ModelSpec, TensorSpec
 from maas_client._values import UNSET, Unset
 from maas_client.errors import (
@@ -40,6 +41,7 @@ from maas_client.errors import (
     PermissionRefusedError,
     QuotaExceededError,
     RefusedValueError,
+    SequenceLostError,
     ServerError,
     ShapeMismatchError,
     TooLargeError,
@@ -53,6 +55,7 @@ __all__ = [
     "TLS",
     "UNSET",
     "AsyncClient",
+    "AsyncSequence",
     "AuthenticationError",
     "BadAnswerError",
     "Breaker",
@@ -78,6 +81,8 @@ __all__ = [
     "QuotaExceededError",
     "RefusedValueError",
     "Retry",
+    "Sequence",
+    "SequenceLostError",
     "ServerError",
     "ShapeMismatchError",
     "TensorSpec",

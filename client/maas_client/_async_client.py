@@ -16,6 +16,7 @@ from maas_client._options import Options
 from maas_client._predict import Prediction, Values, check_classifier
 from maas_client._progress import Bar
 from maas_client._result import InferResult
+from maas_client._sequence import AsyncSequence, SequenceState
 from maas_client._spec import ModelSpec
 from maas_client._steps import Exchange, Operation, Pause, Step
 from maas_client._url import Endpoint
@@ -137,6 +138,12 @@ class AsyncClient(BaseClient[AsyncWire]):
             progress=progress,
         )
         return [Prediction.of(outcome, model) async for outcome in outcomes]
+
+    def sequence(
+        self, model: str, *, model_version: int | str | None = None, sequence_id: int | str | None = None
+    ) -> AsyncSequence:
+        """A sequence of calls, for an ``async with`` block: see :meth:`maas_client.Client.sequence`."""
+        return AsyncSequence(self, SequenceState(self._core, model, model_version, sequence_id))
 
     async def is_live(self, *, timeout_s: Timeout = UNSET) -> bool:
         """See :meth:`maas_client.Client.is_live`."""

@@ -110,8 +110,8 @@ def asked(
     outputs: Sequence[str] | None,
     cast: bool,
     request_id: str,
-    priority: int,
-    server_timeout_us: int | None,
+    priority: int = 0,
+    server_timeout_us: int | None = None,
     parameters: Mapping[str, ParameterValue] | None,
 ) -> Asked:
     """What a caller passed to ``infer``, in one piece.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Sequence as SequenceOf
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from maas_client._options import Options
 from maas_client._predict import Prediction, Values, check_classifier
 from maas_client._progress import Bar
 from maas_client._result import InferResult
+from maas_client._sequence import Sequence, SequenceState
 from maas_client._spec import ModelSpec
 from maas_client._steps import Exchange, Operation, Pause, Step
 from maas_client._url import Endpoint
@@ -64,7 +66,7 @@ class Client(BaseClient[Wire]):
         inputs: Mapping[str, Any] | None = None,
         /,
         *,
-        outputs: Sequence[str] | None = None,
+        outputs: SequenceOf[str] | None = None,
         model_version: int | str | None = None,
         timeout_s: Timeout = UNSET,
         cast: bool = False,
@@ -125,7 +127,7 @@ class Client(BaseClient[Wire]):
         samples: Iterable[Any],
         /,
         *,
-        outputs: Sequence[str] | None = None,
+        outputs: SequenceOf[str] | None = None,
         model_version: int | str | None = None,
         batch_size: int | None = None,
         concurrency: int = 4,
@@ -209,6 +211,24 @@ class Client(BaseClient[Wire]):
             progress=progress,
         )
         return [Prediction.of(outcome, model) for outcome in outcomes]
+
+    def sequence(
+        self, model: str, *, model_version: int | str | None = None, sequence_id: int | str | None = None
+    ) -> Sequence:
+        """A sequence of calls to a model that keeps a state between them, for a ``with`` block.
+
+        START is set on its first step, END on leaving the block (the last inputs are sent once more, and the answer is
+        dropped) or on a step with ``last=True``. All steps go to one server and one version.
+
+        Args:
+            model: one with ``sequence_batching``.
+            model_version: None lets the server choose.
+            sequence_id: a positive integer or a text; None makes one.
+
+        Raises:
+            RefusedValueError: the id is neither.
+        """
+        return Sequence(self, SequenceState(self._core, model, model_version, sequence_id))
 
     def is_live(self, *, timeout_s: Timeout = UNSET) -> bool:
         """Whether a server answers and says that it is alive; False also when none can be reached."""

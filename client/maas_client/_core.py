@@ -74,7 +74,7 @@ class Core:
             index = endpoint
             try:
                 if index is None:
-                    index = yield from self._choose(deadline)
+                    index = yield from self.choose(deadline)
                 answer = yield Exchange(call, deadline, index)
             except MaasClientError as error:
                 if index is not None:
@@ -92,7 +92,8 @@ class Core:
             yield Pause(pause_s)
             attempt += 1
 
-    def _choose(self, deadline: Deadline) -> Operation[int]:
+    def choose(self, deadline: Deadline) -> Operation[int]:
+        """The server whose turn it is; one that did not answer lately is asked first whether it is ready."""
         index, must_probe = self.endpoints.choose()
         if must_probe:
             where = str(self.endpoints.addresses[index])
@@ -124,6 +125,10 @@ class Core:
         builder = Builder(ModelSpec.of(metadata, config), version)
         self._known[model, version] = _Known(builder, refreshed_at)
         return builder
+
+    def remember(self, model: str, version: str, spec: ModelSpec) -> None:
+        """Takes a description that was fetched without naming the version as that of the version that answered."""
+        self._known.setdefault((model, version), _Known(Builder(spec, version), -math.inf))
 
     def _refreshed(self, builder: Builder, model: str, version: str, deadline: Deadline) -> Operation[Builder]:
         """The same builder where the model is still described as it was, another where it changed."""

@@ -42,6 +42,7 @@ class ModelSpec:
         reject_nonfinite: whether the configuration refuses NaN and infinity (``parameters.reject_nonfinite``).
         decoupled: whether one request may get any number of answers.
         sequence: whether requests belong to sequences.
+        sequence_id_datatype: what the model takes a sequence's id as (``TYPE_UINT64``, ``TYPE_STRING``, ...).
     """
 
     name: str
@@ -52,6 +53,7 @@ class ModelSpec:
     reject_nonfinite: bool = False
     decoupled: bool = False
     sequence: bool = False
+    sequence_id_datatype: str = "TYPE_UINT64"
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any], config: Mapping[str, Any]) -> ModelSpec:
@@ -72,6 +74,7 @@ class ModelSpec:
                 reject_nonfinite=_is_true(config.get("parameters", {}).get("reject_nonfinite")),
                 decoupled=bool(config.get("model_transaction_policy", {}).get("decoupled")),
                 sequence="sequence_batching" in config,
+                sequence_id_datatype=_sequence_id_datatype(config.get("sequence_batching", {})),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadAnswerError(f"the server's description of the model cannot be read: {error!r}") from error
@@ -92,3 +95,11 @@ def _tensors(
 
 def _is_true(parameter: Mapping[str, Any] | None) -> bool:
     return parameter is not None and str(parameter.get("string_value", "")).strip().lower() in {"true", "1", "yes"}
+
+
+def _sequence_id_datatype(batching: Mapping[str, Any]) -> str:
+    for entry in batching.get("control_input", ()):
+        for control in entry.get("control", ()):
+            if control.get("kind") == "CONTROL_SEQUENCE_CORRID":
+                return str(control.get("data_type", "TYPE_UINT64"))
+    return "TYPE_UINT64"

@@ -21,6 +21,7 @@
     │   ├── PermissionRefusedError
     │   ├── NotFoundError              no such model, version or path
     │   ├── ConflictError
+    │   ├── SequenceLostError          the server does not know the sequence any more
     │   ├── TooLargeError
     │   ├── UnsupportedError
     │   ├── QuotaExceededError
@@ -144,6 +145,10 @@ class NotFoundError(ServerError):
 
 class ConflictError(ServerError):
     """The request contradicts the server's state."""
+
+
+class SequenceLostError(ServerError):
+    """The server does not know the sequence any more: idle for too long, or restarted."""
 
 
 class TooLargeError(ServerError):

@@ -66,6 +66,36 @@ class TritonPythonModel:
         ])
 '''
 
+_SUMS = '''
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    """Adds up x over each sequence; `open` tells how many sequences it holds."""
+
+    def initialize(self, args):
+        self._totals = {}
+
+    def execute(self, requests):
+        return [self._step(request) for request in requests]
+
+    def _step(self, request):
+        start, end, x = (
+            pb_utils.get_input_tensor_by_name(request, name).as_numpy().ravel()[0] for name in ("START", "END", "x")
+        )
+        key = request.correlation_id()
+        if start:
+            self._totals[key] = 0.0
+        if x < 0:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError("asked to fail"))
+        self._totals[key] += x
+        total = np.array([[self._totals[key]]], np.float32)
+        if end:
+            del self._totals[key]
+        is_open = np.array([[len(self._totals)]], np.int32)
+        return pb_utils.InferenceResponse([pb_utils.Tensor("total", total), pb_utils.Tensor("open", is_open)])
+'''
+
 
 def _tensor(kind: str, name: str, datatype: str, dims: str, optional: bool = False) -> str:
     of_config = "STRING" if datatype == "BYTES" else datatype
@@ -83,7 +113,8 @@ def write_repository(folder: Path) -> None:
     """Identity models.
 
     `anything`: an optional input xFP32_2 (and so on) of each datatype and rank, no batching;
-    `small`: x FP32 [batch <= 4, 1, 3], which refuses NaN; `texts`: x BYTES [batch <= 8, 1]; `pictures`: a classifier.
+    `small`: x FP32 [batch <= 4, 1, 3], which refuses NaN; `texts`: x BYTES [batch <= 8, 1]; `pictures`: a classifier;
+    `sums`, `sums_by_short_id`: running totals of sequences, dropped after 0.5 s without a step.
     """
     everything = "".join(
         _tensor("input", f"x{datatype}_{rank}", datatype, str([-1] * rank), optional=True)
@@ -103,4 +134,20 @@ def write_repository(folder: Path) -> None:
         + _tensor("output", "score", "FP32", "[2]")
         + _tensor("output", "error", "BYTES", "[1]")
     )
+    for name, id_type in (("sums", "UINT64"), ("sums_by_short_id", "INT32")):
+        controls = "".join(
+            f'control_input {{ name: "{kind}" control {{ kind: CONTROL_SEQUENCE_{kind} {what} }} }}\n'
+            for kind, what in (
+                ("START", "int32_false_true: [0, 1]"),
+                ("END", "int32_false_true: [0, 1]"),
+                ("CORRID", f"data_type: TYPE_{id_type}"),
+            )
+        )
+        batching = f"max_sequence_idle_microseconds: 500000\noldest {{ max_candidate_sequences: 64 }}\n{controls}"
+        tensors = (
+            _tensor("input", "x", "FP32", "[1]")
+            + _tensor("output", "total", "FP32", "[1]")
+            + _tensor("output", "open", "INT32", "[1]")
+        )
+        _write(folder, name, f"max_batch_size: 8\n{tensors}sequence_batching {{\n{batching}}}\n", _SUMS)
     _write(folder, "pictures", "max_batch_size: 8\n" + pictures, _CLASSIFIER)

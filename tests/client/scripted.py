@@ -78,6 +78,8 @@ class Scripted:
     described: int = 0
     ready: bool = True
     max_batch_size: int = 4
+    sequence: bool = False
+    sequence_id_datatype: str = "TYPE_UINT64"
     versions: list[str] = field(default_factory=lambda: ["1"])
 
     def good(self, version: str = "1") -> bytes:
@@ -98,6 +100,18 @@ class Scripted:
 
     def next_reply(self) -> Any:
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+
+    def version_asked(self, number: int) -> str:
+        """The version in the path or the message of an inference."""
+        if self.url.startswith("grpc"):
+            return str(pb.ModelInferRequest.FromString(self.asked[number]).model_version)
+        path = [path for path in self.paths if path.endswith("/infer")][number]
+        return path.partition("/versions/")[2].partition("/")[0]
+
+    def config(self) -> dict[str, Any]:
+        control = {"kind": "CONTROL_SEQUENCE_CORRID", "data_type": self.sequence_id_datatype}
+        batching = {"control_input": [{"name": "CORRID", "control": [control]}]}
+        return {"max_batch_size": self.max_batch_size, **({"sequence_batching": batching} if self.sequence else {})}
 
     def metadata(self) -> dict[str, Any]:
         tensor = {"datatype": "FP32", "shape": [-1, 2]}
@@ -124,7 +138,7 @@ def _serve_connection(server: Scripted, connection: socket.socket, stop: threadi
         if path.endswith("/ready"):
             connection.sendall(http(b"", 200 if server.ready else 400))
         elif path.endswith("/config"):
-            connection.sendall(http(json.dumps({"max_batch_size": server.max_batch_size}).encode()))
+            connection.sendall(http(json.dumps(server.config()).encode()))
         elif not path.endswith("/infer"):
             server.described += 1
             connection.sendall(http(json.dumps(server.metadata()).encode()))
@@ -205,7 +219,7 @@ def scripted_grpc(tls: Certificates | None = None) -> Iterator[Scripted]:
         return bytes(pb.ModelMetadataResponse(**server.metadata()).SerializeToString())
 
     def config(_message: bytes, _context: grpc.ServicerContext) -> bytes:
-        return bytes(pb.ModelConfigResponse(config={"max_batch_size": server.max_batch_size}).SerializeToString())
+        return bytes(pb.ModelConfigResponse(config=server.config()).SerializeToString())
 
     def ready(_message: bytes, _context: grpc.ServicerContext) -> bytes:
         return bytes(pb.ServerReadyResponse(ready=server.ready).SerializeToString())

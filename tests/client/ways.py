@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
-from maas_client import AsyncClient, Client
+from maas_client import AsyncClient, AsyncSequence, Client
 
 WAYS = ("grpc", "http", "grpc-async", "http-async")
 
@@ -36,6 +36,8 @@ class Awaited:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._client, name)
+        if name == "sequence":
+            return lambda *args, **named: _AwaitedSequence(self._loop, value(*args, **named))
         if inspect.isasyncgenfunction(value):
             return lambda *args, **named: self._iterate(value(*args, **named))
         if not inspect.iscoroutinefunction(value):
@@ -54,6 +56,27 @@ class Awaited:
                     return
         finally:
             run(answers.aclose())
+
+
+class _AwaitedSequence:
+    """An AsyncSequence that is used like a Sequence."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sequence: AsyncSequence) -> None:
+        self._loop = loop
+        self._sequence = sequence
+
+    @property
+    def id(self) -> int | str | None:
+        return self._sequence.id
+
+    def infer(self, *args: Any, **named: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(self._sequence.infer(*args, **named), self._loop).result(60)
+
+    def __enter__(self) -> _AwaitedSequence:
+        return self
+
+    def __exit__(self, *what: Any) -> None:
+        asyncio.run_coroutine_threadsafe(self._sequence.__aexit__(*what), self._loop).result(60)
 
 
 def open_client(way: str, url: str | list[str], **options: Any) -> Any:

@@ -1,0 +1,171 @@
+"""Sequences: START and END by themselves, one server, one version, told when they are lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from maas_client import (
+    AsyncClient,
+    InputError,
+    InternalServerError,
+    RefusedValueError,
+    SequenceLostError,
+    ShapeMismatchError,
+    UnavailableError,
+)
+from tests.client.scripted import Scripted
+
+Connect = Callable[..., Any]
+
+
+def total(answer: Any) -> float:
+    return float(answer["total"].item())
+
+
+def held(client: Any, model: str = "sums") -> int:
+    """How many sequences the model holds besides the one that asks."""
+    with client.sequence(model) as probe:
+        return int(probe.infer(x=0.0)["open"].item()) - 1
+
+
+@pytest.mark.parametrize("model", ["sums", "sums_by_short_id"])
+def test_steps_of_a_sequence_add_up_and_it_is_ended(client: Any, model: str) -> None:
+    before = held(client, model)
+    with client.sequence(model) as sequence:
+        assert [total(sequence.infer(x=float(number))) for number in (1, 2, 3)] == [1, 3, 6]
+        assert sequence.id
+    assert held(client, model) == before
+
+
+def test_the_last_step_can_end_it(client: Any) -> None:
+    before = held(client)
+    with client.sequence("sums", sequence_id=77) as sequence:
+        sequence.infer(x=1.0)
+        answer = sequence.infer(x=2.0, last=True)
+        assert total(answer) == 3
+        assert answer["open"].item() == before
+        with pytest.raises(RefusedValueError, match="77 is over"):
+            sequence.infer(x=1.0)
+
+
+@pytest.mark.parametrize("sequence_id", [0, -1, "", "x" * 129, True, 1.5, 2**63])
+def test_an_id_that_triton_would_not_take_is_refused(client: Any, sequence_id: Any) -> None:
+    with pytest.raises(InputError, match="sequence_id"):
+        client.sequence("sums", sequence_id=sequence_id)
+
+
+def test_a_model_that_knows_sequences_by_text_gets_one(scripted: Scripted, connect: Connect) -> None:
+    scripted.sequence = True
+    scripted.sequence_id_datatype = "TYPE_STRING"
+    scripted.replies = [scripted.good()]
+    with connect(scripted.url) as client, client.sequence("m") as sequence:
+        sequence.infer(x=[[1, 1]])
+        assert isinstance(sequence.id, str)
+        assert sequence.id.encode() in scripted.asked[0]
+    with connect(scripted.url) as client, client.sequence("m", sequence_id="user-7") as sequence:
+        sequence.infer(x=[[1, 1]])
+        assert b"user-7" in scripted.asked[-1]
+
+
+def test_an_error_inside_the_block_ends_the_sequence_too(client: Any) -> None:
+    before = held(client)
+
+    def leave_with_an_error() -> None:
+        with client.sequence("sums") as sequence:
+            sequence.infer(x=1.0)
+            raise KeyError("the caller's own")
+
+    with pytest.raises(KeyError, match="own"):
+        leave_with_an_error()
+    assert held(client) == before
+
+
+def test_a_refused_step_leaves_the_sequence_as_it_is(client: Any) -> None:
+    with client.sequence("sums") as sequence:
+        sequence.infer(x=1.0)
+        with pytest.raises(ShapeMismatchError):
+            sequence.infer(x=[[1.0, 2.0]])
+        with pytest.raises(InternalServerError, match="asked to fail"):
+            sequence.infer(x=-1.0)
+        assert total(sequence.infer(x=2.0)) == 3
+
+
+def test_a_lost_sequence_is_said_so(client: Any) -> None:
+    with client.sequence("sums") as sequence:
+        sequence.infer(x=1.0)
+        time.sleep(1.2)
+        with pytest.raises(SequenceLostError, match="begin a new one"):
+            sequence.infer(x=1.0)
+
+
+def test_a_step_that_may_have_been_applied_is_not_sent_twice(scripted: Scripted, connect: Connect) -> None:
+    scripted.sequence = True
+    scripted.replies = [scripted.good(), scripted.busy(), scripted.good()]
+    with connect(scripted.url) as client, client.sequence("m") as sequence:
+        sequence.infer(x=[[1, 1]])
+        with pytest.raises(UnavailableError):
+            sequence.infer(x=[[1, 1]])
+    assert len(scripted.asked) == 3
+
+
+def test_a_sequence_stays_with_the_version_that_began_it(scripted: Scripted, connect: Connect) -> None:
+    scripted.sequence = True
+    scripted.versions = ["1", "2"]
+    scripted.replies = [scripted.good("2")]
+    with connect(scripted.url) as client:
+        with client.sequence("m") as sequence:
+            sequence.infer(x=[[1, 1]])
+            sequence.infer(x=[[1, 1]])
+        assert [scripted.version_asked(number) for number in range(3)] == ["", "2", "2"]
+    assert scripted.described == 1
+
+
+def test_a_model_without_sequences_is_told(client: Any) -> None:
+    with client.sequence("small") as sequence, pytest.raises(RefusedValueError, match="use infer"):
+        sequence.infer(x=[[[1, 2, 3]]])
+
+
+def test_nothing_is_sent_for_an_empty_block(scripted: Scripted, connect: Connect) -> None:
+    with connect(scripted.url) as client, client.sequence("m"):
+        pass
+    assert scripted.described == 0
+
+
+def test_interleaved_sequences_do_not_mix(client: Any) -> None:
+    def run(number: int) -> list[float]:
+        with client.sequence("sums") as sequence:
+            return [total(sequence.infer(x=float(number))) for _ in range(5)]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(run, range(16))) == [[number * step for step in range(1, 6)] for number in range(16)]
+
+
+def test_a_cancelled_task_ends_its_sequence(urls: dict[str, str]) -> None:
+    async def held_by(client: AsyncClient) -> int:
+        async with client.sequence("sums") as probe:
+            return int((await probe.infer(x=0.0))["open"].item())
+
+    async def run() -> bool:
+        async with AsyncClient(urls["grpc"]) as client:
+            before = await held_by(client)
+            begun = asyncio.Event()
+
+            async def follow() -> None:
+                async with client.sequence("sums") as sequence:
+                    await sequence.infer(x=1.0)
+                    begun.set()
+                    await asyncio.sleep(60)
+
+            task = asyncio.create_task(follow())
+            await begun.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            return await held_by(client) == before
+
+    assert asyncio.run(run())
