@@ -62,6 +62,11 @@ def test_the_journey_by_hand_and_the_python_example(clone: Path, monkeypatch: py
         assert done.stdout.split()[0].strip("b'") == "3"
 
 
+def listed_commands() -> list[str]:
+    listing = shell("maas --help", ROOT).stdout.partition("Commands:\n")[2].partition("\n\n")[0]
+    return re.findall(r"^  (\w[\w-]*) ", listing, re.MULTILINE)
+
+
 def test_the_verbs_that_the_readme_names_are_in_the_makefile() -> None:
     listed = shell("make", ROOT).stdout
     for verb in re.findall(r"^    make (\w+)", README, re.MULTILINE):
@@ -69,14 +74,12 @@ def test_the_verbs_that_the_readme_names_are_in_the_makefile() -> None:
 
 
 def test_the_table_of_commands_is_the_programs_own() -> None:
-    listed = re.findall(r"^  (\w[\w-]*) ", shell("maas --help", ROOT).stdout.partition("Commands:")[2], re.MULTILINE)
     told = re.findall(r"^\| `maas (\w[\w-]*)", README, re.MULTILINE)
-    assert sorted(told) == sorted(listed)
+    assert sorted(told) == sorted(listed_commands())
 
 
 def test_every_command_has_help_with_an_example() -> None:
-    listed = re.findall(r"^  (\w[\w-]*) ", shell("maas --help", ROOT).stdout.partition("Commands:")[2], re.MULTILINE)
-    for command in listed:
+    for command in listed_commands():
         done = shell(f"maas {command} --help", ROOT)
         assert done.returncode == 0, done.stderr
         assert f"maas {command}" in done.stdout.partition("Example")[2], command
