@@ -1,0 +1,369 @@
+"""`maas tune`: the objective, the search, the choice, and a short run over a tiny model on a real server."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+
+from maas_core.config import config_of, dump_config
+from maas_core.errors import WrongUse
+from maas_core.golden import Sample, save_golden
+from maas_core.manifest import Manifest, ObjectiveEntry, Verification, file_entries, payload_digest, write_manifest
+from maas_core.spec import ModelSpec, Objective, Serving, TensorSpec, Tolerance
+from maas_export.catalogue import all_models
+from maas_export.serving_choice import CHOICES_PATH, serving_for
+from maas_server.tune_choice import default_choices_path, write_choice
+from maas_server.tune_cli import tune
+from maas_server.tune_report import judge
+from maas_server.tune_search import Outcome, Point, frontier, medians, search
+from maas_server.tune_settings import Grid, Setting, apply_setting, setting_of, settings_to_try
+from maas_server.tune_slo import LatencyObjective, parse_objective
+
+P99_20 = LatencyObjective({"p99": 20.0})
+PRESENT = Setting(1, 1, 0, 8)
+
+
+def spec(**serving: Any) -> ModelSpec:
+    tensor = TensorSpec("x", "FP32", (4,), "numbers")
+    return ModelSpec(
+        name="doubled",
+        task="arithmetic",
+        summary="twice its input",
+        backend="onnxruntime",
+        inputs=(tensor,),
+        outputs=(replace(tensor, name="y"),),
+        serving=Serving(**({"max_batch_size": 8} | serving)),
+        tolerances={"FP32": Tolerance(0.0, 0.0)},
+        objective=Objective(p99_ms=1000.0),
+    )
+
+
+def point(setting: Setting = PRESENT, p99_ms: float = 1.0, rate: float = 100.0, **other: Any) -> Point:
+    latencies = {"p50": p99_ms / 2, "p90": p99_ms, "p95": p99_ms, "p99": p99_ms}
+    values = {"callers": 1, "samples_per_execution": 1.0, "requests": 100, "errors": 0} | other
+    return Point(setting=setting, requests_per_s=rate, latency_ms=latencies, **values)
+
+
+class TestObjective:
+    @pytest.mark.parametrize(
+        ("text", "limits_ms"),
+        [
+            ("p99=20ms", {"p99": 20.0}),
+            ("p50<=500us, p99=0.2s", {"p50": 0.5, "p99": 200.0}),
+        ],
+    )
+    def test_is_read(self, text: str, limits_ms: dict[str, float]) -> None:
+        assert parse_objective(text).limits_ms == limits_ms
+
+    @pytest.mark.parametrize(
+        "text", ["", "fast", "p99", "p99=20", "p98=20ms", "p99=0ms", "p99=20ms;p50=1ms", "p99=-1ms"]
+    )
+    def test_anything_else_is_refused_with_the_form(self, text: str) -> None:
+        with pytest.raises(WrongUse, match=r"e\.g\. p99=20ms"):
+            parse_objective(text)
+
+    def test_all_limits_must_hold(self) -> None:
+        both = LatencyObjective({"p50": 1.0, "p99": 5.0})
+        assert point(p99_ms=2.0).meets(both)
+        assert not point(p99_ms=4.0).meets(both)
+
+    def test_a_failed_request_breaks_it(self) -> None:
+        assert not point(errors=1).meets(P99_20)
+
+
+class TestGrid:
+    def test_by_default_the_cores_are_filled_and_the_present_setting_comes_first(self) -> None:
+        settings = settings_to_try(config_of(spec()), Grid(), cores=2)
+        assert settings[0] == PRESENT
+        assert {(s.instances, s.intra_op_threads) for s in settings} == {(1, 1), (1, 2), (2, 1)}
+        assert {s.queue_delay_us for s in settings} == {0, 500, 2000}
+        assert {s.max_batch_size for s in settings} == {2, 8}
+        assert len(settings) == len(set(settings))
+
+    def test_many_cores_do_not_make_it_endless(self) -> None:
+        settings = settings_to_try(config_of(spec()), Grid(), cores=64)
+        assert all(32 <= s.instances * s.intra_op_threads <= 64 for s in settings[1:])
+
+    def test_a_model_without_a_batch_axis_has_neither_batch_nor_delay(self) -> None:
+        settings = settings_to_try(config_of(spec(max_batch_size=0)), Grid(), cores=2)
+        assert {(s.max_batch_size, s.queue_delay_us) for s in settings} == {(0, 0)}
+
+    def test_python_models_have_no_thread_count(self) -> None:
+        config = config_of(replace(spec(), backend="python"))
+        assert {s.intra_op_threads for s in settings_to_try(config, Grid(), cores=4)} == {1}
+        with pytest.raises(WrongUse, match="no thread count"):
+            settings_to_try(config, Grid(intra_op_threads=[2]), cores=4)
+
+    @pytest.mark.parametrize("setting", [Setting(3, 2, 700, 16), Setting(1, 1, 0, 1)])
+    def test_a_setting_stands_in_the_config_and_is_read_back(self, setting: Setting) -> None:
+        assert setting_of(apply_setting(config_of(spec()), setting, "other")) == setting
+
+
+class TestSearch:
+    """Against a made-up machine: throughput grows with instances, a delay costs latency."""
+
+    settings = (PRESENT, *(Setting(i, 1, d, 8) for i in (2, 3, 4) for d in (0, 2000, 50_000)))
+
+    def run(
+        self, budget_s: float = 1e6, objective: LatencyObjective = P99_20
+    ) -> tuple[Outcome, list[tuple[int, Setting]]]:
+        self.now, seen = 0.0, list[tuple[int, Setting]]()
+
+        def measure(setting: Setting, window_s: float, repeats: int) -> list[Point]:
+            self.now += 1.0 + window_s * repeats
+            p99_ms = 1.0 + setting.queue_delay_us / 1000
+            return [point(setting, p99_ms, 100.0 * setting.instances - p99_ms)] * repeats
+
+        outcome = search(
+            self.settings, 1, objective, measure, budget_s, lambda n, _p, _t, s: seen.append((n, s)), lambda: self.now
+        )
+        return outcome, seen
+
+    def test_the_best_within_the_objective_wins(self) -> None:
+        outcome, _ = self.run()
+        verdict = judge("m", P99_20, outcome, PRESENT)
+        assert verdict.chosen is not None
+        assert verdict.chosen.setting == Setting(4, 1, 0, 8)
+        assert verdict.changes
+
+    def test_every_round_is_smaller_and_keeps_the_present_setting(self) -> None:
+        _, seen = self.run()
+        rounds = [[setting for n, setting in seen if n == number] for number in range(3)]
+        assert len(rounds[0]) == len(self.settings) > len(rounds[1]) >= len(rounds[2])
+        assert all(PRESENT in tried for tried in rounds)
+
+    def test_what_the_budget_does_not_reach_is_named(self) -> None:
+        outcome, _ = self.run(budget_s=6.0)
+        assert outcome.untried
+        assert {*outcome.untried} | {p.setting for p in outcome.points} == {*self.settings}
+
+    def test_nothing_is_chosen_where_nothing_holds(self) -> None:
+        impossible = LatencyObjective({"p99": 0.5})
+        verdict = judge("m", impossible, self.run(objective=impossible)[0], PRESENT)
+        assert verdict.chosen is None
+        assert verdict.best_seen.latency_ms["p99"] == 1.0
+
+    def test_a_gain_within_the_noise_changes_nothing(self) -> None:
+        slightly_better = Setting(2, 1, 0, 8)
+        outcome = Outcome([point(rate=100.0), point(slightly_better, rate=104.0)], [slightly_better, PRESENT], [])
+        verdict = judge("m", P99_20, outcome, PRESENT)
+        assert verdict.chosen == verdict.present
+        assert not verdict.changes
+
+    def test_repeats_become_medians_and_errors_add_up(self) -> None:
+        (merged,) = medians([point(rate=1.0), point(rate=50.0, errors=1), point(rate=3.0)])
+        assert merged.requests_per_s == 3.0
+        assert merged.errors == 1
+
+    def test_the_frontier_holds_what_nothing_beats(self) -> None:
+        fast, slow, beaten = point(p99_ms=1, rate=10), point(p99_ms=9, rate=99), point(p99_ms=5, rate=9)
+        assert frontier([beaten, slow, fast], "p99") == [fast, slow]
+
+
+class TestChoice:
+    def test_what_is_written_is_what_the_spec_reads(self, tmp_path: Path) -> None:
+        path = tmp_path / "serving.toml"
+        write_choice(
+            path, "doubled", point(Setting(2, 3, 700, 16)), {"machine": 'a "quoted" one', "before": {"p99_ms": 1.5}}
+        )
+        default = Serving(max_batch_size=8, parameters={"kept": "yes"})
+        assert serving_for("doubled", default, path) == Serving(16, 2, 3, True, 700, {"kept": "yes"})
+        assert serving_for("another", default, path) == default
+        assert tomllib.loads(path.read_text())["doubled"]["evidence"]["machine"] == 'a "quoted" one'
+
+    def test_other_tables_and_comments_stay(self, tmp_path: Path) -> None:
+        path = tmp_path / "serving.toml"
+        path.write_text("# by hand\n[other]\ninstances = 7 # why\n")
+        for instances in (1, 2):
+            write_choice(path, "doubled", point(Setting(instances, 1, 0, 8)), {})
+        assert path.read_text().startswith("# by hand\n[other]\ninstances = 7 # why\n")
+        assert serving_for("doubled", Serving(8), path).instances == 2
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("[doubled]\nthreads = 2\n", "has 'threads'"),
+            ("[doubled]\ninstances = 0\n", "at least 1"),
+            ("[doubled]\ninstances = true\n", "is True"),
+            ("[doubled\n", "is not TOML"),
+        ],
+    )
+    def test_a_spoilt_file_is_named_with_its_fault(self, tmp_path: Path, text: str, words: str) -> None:
+        path = tmp_path / "serving.toml"
+        path.write_text(text)
+        with pytest.raises(WrongUse, match=re.escape(str(path))) as refused:
+            serving_for("doubled", Serving(8), path)
+        assert words in refused.value.message
+
+    def test_the_committed_choices_are_of_models_of_the_catalogue_and_have_evidence(self) -> None:
+        assert default_choices_path() == CHOICES_PATH
+        choices = tomllib.loads(CHOICES_PATH.read_text(encoding="utf-8"))
+        assert choices
+        for name, choice in choices.items():
+            serving = all_models()[name].spec.serving
+            assert {key: value for key, value in choice.items() if key != "evidence"}.items() <= asdict(serving).items()
+            assert {"objective", "date", "machine", "callers", "requests_per_s", "p99_ms"} <= choice["evidence"].keys()
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build folder with the verified bundle of a model that doubles its input."""
+    build = tmp_path_factory.mktemp("build")
+    folder = build / "bundles" / "doubled" / "onnx"
+    folder.mkdir(parents=True)
+    model = spec()
+    (folder / "config.pbtxt").write_text(dump_config(config_of(model)))
+    tensor = onnx.helper.make_tensor_value_info
+    sides = [[tensor(name, onnx.TensorProto.FLOAT, ["batch", 4])] for name in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Add", ["x", "x"], ["y"])], "doubled", *sides)
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10),
+        folder / "model.onnx",
+    )
+    inputs = [np.full((size, 4), size, np.float32) for size in (1, 2)]
+    save_golden(folder / "golden.npz", [Sample(f"batch{len(x)}", {"x": x}, {"y": x + x}) for x in inputs])
+    files = file_entries(folder)
+    digest = payload_digest(files)
+    stamp = Verification(passed=True, digest=digest, requires={}, rungs=(), verified_at="now", tool_version="test")
+    write_manifest(
+        folder,
+        Manifest(
+            model="doubled",
+            format="onnx",
+            digest=digest,
+            files=files,
+            key="",
+            seed=0,
+            versions={},
+            tolerances={},
+            objective=ObjectiveEntry(p99_ms=model.objective.p99_ms, error_rate=0.001),
+            verification=stamp,
+            created_at="now",
+            tool_version="test",
+        ),
+    )
+    return build
+
+
+Run = Callable[..., Result]
+SHORT = ["--instances", "1,2", "--threads", "1", "--queue-delays-us", "0", "--max-batch-sizes", "8", "--callers", "1,4"]
+
+
+@pytest.fixture
+def run(bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """``run("doubled", "--slo", …)``: the command with little time, a build folder and a choices file of its own."""
+    build = tmp_path / "build"
+    shutil.copytree(bundles, build)
+    monkeypatch.setenv("MAAS_BUILD", str(build))
+
+    def invoke(*arguments: str) -> Result:
+        options = ["--choices", str(tmp_path / "serving.toml"), "--budget", "3", *SHORT]
+        return CliRunner().invoke(tune, [*arguments, *options])
+
+    return invoke
+
+
+def written(tmp_path: Path) -> dict[str, Any]:
+    return tomllib.loads((tmp_path / "serving.toml").read_text(encoding="utf-8"))
+
+
+class TestCommand:
+    def test_chooses_writes_and_shows_its_evidence(self, run: Run, tmp_path: Path) -> None:
+        done = run("doubled", "--json")
+
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.stdout)
+        assert told["objective"] == {"p99": 1000.0}, "the spec's own, where none is given"
+        assert {(p["setting"]["instances"], p["callers"]) for p in told["points"]} == {(1, 1), (1, 4), (2, 1), (2, 4)}
+        assert all(p["requests"] > 0 and p["errors"] == 0 for p in told["points"])
+        assert Path(told["plot"]).read_bytes().startswith(b"\x89PNG")
+        choice = written(tmp_path)["doubled"]
+        evidence = choice.pop("evidence")
+        assert choice == told["chosen"]["setting"]
+        assert evidence["objective"] == "p99=1000ms"
+        assert evidence["requests_per_s"] == round(told["chosen"]["requests_per_s"], 1)
+        assert evidence["before"]["instances"] == 1
+
+    def test_for_people_it_is_a_table_and_the_next_step(self, run: Run) -> None:
+        done = run("doubled", "--slo", "p99=1s")
+
+        assert done.exit_code == 0, done.output
+        assert "req/s" in done.stdout
+        assert "maas export doubled" in done.stdout or "the present setting stays" in done.stdout
+
+    def test_an_objective_that_nothing_meets_is_exit_code_1_and_writes_nothing(self, run: Run, tmp_path: Path) -> None:
+        done = run("doubled", "--slo", "p99=1us")
+
+        assert done.exit_code == 1
+        assert re.search(
+            r"no setting of doubled holds p99=0\.001ms; the nearest was p99 [\d.]+ ms with 1 callers", done.stderr
+        )
+        assert not (tmp_path / "serving.toml").exists()
+
+    def test_a_dry_run_writes_nothing(self, run: Run, tmp_path: Path) -> None:
+        assert run("doubled", "--slo", "p99=1s", "--dry-run", "--json").exit_code == 0
+        assert not (tmp_path / "serving.toml").exists()
+
+    def test_nothing_of_the_search_is_left_behind(self, run: Run, tmp_path: Path) -> None:
+        run("doubled", "--dry-run")
+        assert not list((tmp_path / "build" / "scratch").iterdir())
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["unknown"], "there is no bundle of unknown"),
+            (["../x"], "cannot be a model's name"),
+            (["doubled", "--slo", "fast"], "'fast' is not an objective"),
+        ],
+    )
+    def test_wrong_use_is_one_sentence(self, run: Run, arguments: Sequence[str], words: str) -> None:
+        done = run(*arguments)
+
+        assert done.exit_code == 2
+        assert words in done.stderr
+        assert isinstance(done.exception, SystemExit | click.ClickException)
+
+    def test_numbers_that_are_none_are_refused(self) -> None:
+        done = CliRunner().invoke(tune, ["doubled", "--callers", "1,many"])
+        assert done.exit_code == 2
+        assert "'1,many' is not a list of whole numbers" in done.stderr
+
+    def test_an_ensemble_is_sent_to_its_steps(self, run: Run, tmp_path: Path) -> None:
+        manifest = tmp_path / "build" / "bundles" / "doubled" / "onnx" / "manifest.json"
+        record = json.loads(manifest.read_text()) | {"requires": ["first", "second"]}
+        manifest.write_text(json.dumps(record))
+
+        done = run("doubled")
+
+        assert done.exit_code == 2
+        assert "tune its steps: first, second" in done.stderr
+
+    def test_an_unverified_bundle_is_refused(self, run: Run, tmp_path: Path) -> None:
+        manifest = tmp_path / "build" / "bundles" / "doubled" / "onnx" / "manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"verification": None}))
+
+        done = run("doubled")
+
+        assert done.exit_code == 1
+        assert "is not verified" in done.stderr
+
+    def test_a_setting_that_does_not_load_is_told_with_the_log(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "build" / "bundles" / "doubled" / "onnx" / "model.onnx").write_bytes(b"no model")
+
+        done = run("doubled")
+
+        assert done.exit_code == 1
+        assert "does not load" in done.stderr
+        assert ".log" in done.stderr
