@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from maas_client._base import BaseClient, Timeout, asked
 from maas_client._calls import Answer, Call, LiveCall, ParameterValue, ReadyCall
@@ -22,6 +22,9 @@ from maas_client._steps import Exchange, Operation, Pause, Step
 from maas_client._url import Endpoint
 from maas_client._values import UNSET
 from maas_client.errors import MaasClientError
+
+if TYPE_CHECKING:
+    from maas_client.testing import FakeTransport
 
 _T = TypeVar("_T")
 
@@ -191,6 +194,10 @@ class AsyncClient(BaseClient[AsyncWire]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    @staticmethod
+    def _fake_wire(transport: FakeTransport) -> AsyncWire:
+        return transport.for_asyncio()
 
     @staticmethod
     def _make_wire(endpoint: Endpoint, options: Options) -> AsyncWire:

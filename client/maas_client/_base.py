@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from maas_client._build import Asked
 from maas_client._calls import ConfigCall, LiveCall, MetadataCall, ParameterValue, ReadyCall
@@ -18,6 +18,9 @@ from maas_client._steps import Exchange, Operation
 from maas_client._url import Endpoint
 from maas_client._values import Unset
 from maas_client.errors import ClientClosedError, NameMismatchError, RefusedValueError, TransportError
+
+if TYPE_CHECKING:
+    from maas_client.testing import FakeTransport
 
 WireT = TypeVar("WireT")
 Timeout = float | Unset | None
@@ -44,6 +47,7 @@ class BaseClient(ABC, Generic[WireT]):
         api_key: str | None = None,
         tls: TLS | None = None,
         compression: str | None = None,
+        transport: FakeTransport | None = None,
     ) -> None:
         addresses = [Endpoint.parse(one) for one in ([url] if isinstance(url, str) or url is None else url)]
         if len({address.is_grpc for address in addresses}) != 1:
@@ -53,7 +57,15 @@ class BaseClient(ABC, Generic[WireT]):
         self._options = Options.make(headers, token, api_key, tls, compression)
         self._core = Core(Endpoints(addresses, breaker), retry or NO_RETRY)
         self._is_closed = False
-        self._wires = [self._make_wire(address, self._options) for address in addresses]
+        if transport is None:
+            self._wires = [self._make_wire(address, self._options) for address in addresses]
+        else:
+            self._wires = [self._fake_wire(transport) for _ in addresses]
+
+    @staticmethod
+    @abstractmethod
+    def _fake_wire(transport: FakeTransport) -> WireT:
+        """What carries calls to a server that is not there."""
 
     @staticmethod
     @abstractmethod

@@ -9,7 +9,7 @@ from collections.abc import Sequence as SequenceOf
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from maas_client._base import BaseClient, Timeout, asked
 from maas_client._calls import Answer, Call, LiveCall, ParameterValue, ReadyCall
@@ -25,6 +25,9 @@ from maas_client._steps import Exchange, Operation, Pause, Step
 from maas_client._url import Endpoint
 from maas_client._values import UNSET
 from maas_client.errors import MaasClientError
+
+if TYPE_CHECKING:
+    from maas_client.testing import FakeTransport
 
 _T = TypeVar("_T")
 _MAX_TOGETHER = 8
@@ -55,6 +58,7 @@ class Client(BaseClient[Wire]):
         api_key: sent as ``X-API-Key``; never shown.
         tls: certificates for https and grpcs.
         compression: "gzip" or "deflate" for requests and answers; None sends them as they are.
+        transport: answers in place of a server, for tests: :class:`maas_client.testing.FakeTransport`.
 
     Raises:
         RefusedValueError: an argument cannot be used. Nothing is sent before the first call.
@@ -272,6 +276,10 @@ class Client(BaseClient[Wire]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    @staticmethod
+    def _fake_wire(transport: FakeTransport) -> Wire:
+        return transport
 
     @staticmethod
     def _make_wire(endpoint: Endpoint, options: Options) -> Wire:
