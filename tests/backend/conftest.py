@@ -41,8 +41,9 @@ DATATYPE_OF = {
 class Served:
     """A running server and one client per protocol."""
 
-    def __init__(self, triton: EmbeddedTriton) -> None:
+    def __init__(self, triton: EmbeddedTriton, repository: Path) -> None:
         self.triton = triton
+        self.repository = repository
         self.failed = triton.failed
         self._local = threading.local()
         self.grpc = grpc_client.InferenceServerClient(triton.grpc_url)
@@ -112,7 +113,7 @@ def serve(module_triton_server: TritonFactory, tmp_path_factory: pytest.TempPath
         def start(write: Callable[[Path], None], *arguments: str) -> Served:
             repository = tmp_path_factory.mktemp("backend")
             write(repository)
-            served = Served(module_triton_server(repository, extra_arguments=arguments))
+            served = Served(module_triton_server(repository, extra_arguments=arguments), repository)
             stack.callback(served.grpc.close)
             return served
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -196,9 +197,33 @@ def test_the_model_file_may_have_another_name(served: Any, name: str) -> None:
     np.testing.assert_array_equal(served.infer(name, {"x": SAMPLE})["y"], SAMPLE)
 
 
-def test_the_served_versions_digest_is_a_metric(served: Any) -> None:
+def shown_versions(served: Any) -> list[str]:
     with urllib.request.urlopen(served.triton.metrics_url) as response:  # noqa: S310 - the server that this test started
         lines = response.read().decode().splitlines()
-    shown = [line for line in lines if line.startswith("maas_version_info{")]
-    assert f'maas_version_info{{digest="{"5eed" * 16}",model="released",version="7"}} 1' in shown
-    assert 'maas_version_info{digest="unknown",model="renamed",version="1"} 1' in shown
+    return [line for line in lines if line.startswith("maas_version_info{")]
+
+
+def test_the_served_versions_digest_is_a_metric_for_as_long_as_it_serves(served: Any) -> None:
+    released = f'maas_version_info{{digest="{"5eed" * 16}",model="released",version="7"}} 1'
+    folder = 'maas_version_info{digest="unknown",model="folder",version="1"} 1'
+    shown = shown_versions(served)
+    assert released in shown
+    assert folder in shown
+
+    served.http.unload_model("folder")
+    deadline_s = time.monotonic() + 20
+    while folder in (shown := shown_versions(served)) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert folder not in shown
+    assert released in shown
+
+    served.http.load_model("folder")
+    assert folder in shown_versions(served)
+
+    # A version loaded anew: new instances start, then the old ones end.
+    (served.repository / "released" / "7").touch()
+    served.http.load_model("released")
+    until_s = time.monotonic() + 2
+    while time.monotonic() < until_s:
+        assert released in shown_versions(served)
+        time.sleep(0.05)

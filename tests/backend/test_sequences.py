@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from backend_models import (
@@ -98,7 +99,25 @@ def write(repository: Path, reference: torch.nn.LSTM) -> None:
         accumulator(),
         config(max_batch_size=4, inputs=x, outputs=y, more=sequence_batching(state("sum", "FP32", [1]), idle_s=0.4)),
     )
+    write_model(
+        repository,
+        "rows_in_run",
+        rows_in_run(),
+        config(max_batch_size=4, inputs=x, outputs=y, more=sequence_batching(strategy="direct {}")),
+    )
     write_model(repository, "fallible", fallible_accumulator(), fallible_config())
+
+
+def rows_in_run() -> Any:
+    """y = how many rows the run has, in every row."""
+    axes = ("batch", 1)
+    nodes = [
+        node("Shape", ["x"], ["shape"]),
+        node("Gather", ["shape", "first"], ["rows"]),
+        node("Cast", ["rows"], ["number"], to=onnx.TensorProto.FLOAT),
+        node("Expand", ["number", "shape"], ["y"]),
+    ]
+    return graph(nodes, [value("x", "FP32", axes)], [value("y", "FP32", axes)], {"first": np.array([0], np.int64)})
 
 
 def accumulator_without_batch() -> Any:
@@ -187,6 +206,13 @@ def test_controls_reach_the_graph(served: Any, model: str, corrid: int | str) ->
     assert all(answer["READY_out"].item() for answer in seen)
     assert [answer["x_out"].item() for answer in seen] == [0, 1, 2]
     assert all(answer["CORRID_out"].item() == corrid for answer in seen if "CORRID_out" in answer)
+
+
+def test_empty_slots_are_not_run(served: Any) -> None:
+    for corrid in (1, 2, 3):
+        step(served, "rows_in_run", corrid, 0, start=True)
+    # The third sequence's slot lies behind two that have nothing to do.
+    assert step(served, "rows_in_run", 3, 0)["y"].item() == 1
 
 
 def test_initial_state_comes_from_the_file(served: Any) -> None:

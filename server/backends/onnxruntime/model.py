@@ -66,6 +66,7 @@ class TritonPythonModel:
         from ort_options import execution_providers, run_options, session_options
         from ort_runner import runner_of
         from ort_state import Sequences, Sweeper
+        from ort_version import VersionInfo
 
         started_s = time.monotonic()
         config = parse_config(json.loads(args["model_config"]))
@@ -85,10 +86,7 @@ class TritonPythonModel:
         sequences = Sequences(config) if config.is_sequence else None
         self._sweeper = Sweeper(sequences) if sequences is not None and sequences.keep_s > 0 else None
         self._batcher = Batcher(config, graph, runner_of(session, graph, run_options(config)), sequences)
-        # Triton shows a metric for as long as both objects live.
-        self._version_family, self._version_metric = expose_version(
-            args["model_name"], args["model_version"], version_folder
-        )
+        self._version_info = VersionInfo(args["model_name"], args["model_version"], version_folder)
         # What is loaded by now stays: the garbage collector need not walk through it in the middle of requests.
         gc.collect()
         gc.freeze()
@@ -112,7 +110,8 @@ class TritonPythonModel:
         return None
 
     def finalize(self) -> None:
-        """Ends the sweeper's thread before the process ends."""
+        """Withdraws what the process leaves behind in the server, and ends the sweeper's thread."""
+        self._version_info.withdraw()
         if self._sweeper is not None:
             self._sweeper.stop()
 
@@ -139,28 +138,6 @@ def open_model(path: Path, model: str, options: Any, providers: list[Any]) -> An
         return ort.InferenceSession(os.fspath(file), options, providers=providers)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base of their own
         raise LoadError(f"ONNX Runtime cannot load '{file}': {error}") from None
-
-
-def expose_version(model: str, version: str, version_folder: Path) -> tuple[pb_utils.MetricFamily, pb_utils.Metric]:
-    """Publishes ``maas_version_info{model,version,digest} 1``, the proof of which bytes serve."""
-    family = pb_utils.MetricFamily(
-        name="maas_version_info",
-        description="The versions that serve, with the digest of their payload",
-        kind=pb_utils.MetricFamily.GAUGE,
-    )
-    metric = family.Metric(labels={"model": model, "version": version, "digest": read_digest(version_folder)})
-    metric.set(1)
-    return family, metric
-
-
-def read_digest(version_folder: Path) -> str:
-    """The digest that the version's manifest names, or ``unknown`` if it has none."""
-    manifest = version_folder / "manifest.json"
-    try:
-        digest = json.loads(manifest.read_text(encoding="utf-8")).get("digest")
-    except (OSError, ValueError):
-        return "unknown"
-    return digest if isinstance(digest, str) and digest else "unknown"
 
 
 def resident_memory_bytes() -> int:
