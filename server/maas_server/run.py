@@ -12,7 +12,7 @@ from maas_server.guard import SHARED_MEMORY
 from maas_server.launcher import RunningTriton
 from maas_server.loading import Loader, ready_models, touch_versions
 from maas_server.reporter import Reporter
-from maas_server.stubs import StubFault, StubWatch, end_stub
+from maas_server.stubs import Stub, StubFault, StubWatch, end_stub, is_running
 from maas_server.triton_http import TritonRefused, TritonUnreachable
 
 _REFRESH_S = 2.0
@@ -27,6 +27,7 @@ class Run:
         view: what it serves.
         shm_prefix: what the names of its shared memory start with.
         load_timeout_s: how long a model may take to load.
+        retire_after_s: how long requests in flight may take in instances that are replaced.
         loops: the crash loop of each model's stubs; it outlives this run.
         left_out: why a model is not loaded, by model; it outlives this run.
         reporter: whom to tell.
@@ -39,6 +40,7 @@ class Run:
         *,
         shm_prefix: str,
         load_timeout_s: float,
+        retire_after_s: float,
         loops: dict[str, CrashLoop],
         left_out: dict[str, str],
         reporter: Reporter,
@@ -49,6 +51,7 @@ class Run:
         self._shm_prefix = shm_prefix
         self._loops = loops
         self._left_out = left_out
+        self._retire_after_s = retire_after_s
         self._reporter = reporter
         self._loader = Loader(running.api, view, running.failures, load_timeout_s)
         self._stubs = StubWatch(running.process.pid)
@@ -56,6 +59,8 @@ class Run:
         self._start: Future[dict[str, str]] | None = None
         self._loads: dict[str, Future[str]] = {}
         self._again: set[str] = set()
+        self._replaced: dict[str, set[Stub]] = {}
+        self._retired: dict[Stub, float] = {}
         self._failed: dict[str, str] = {}
         self._ready: dict[str, list[int]] = {}
         self._loaded_at: dict[str, float] = {}
@@ -92,9 +97,14 @@ class Run:
         """Looks at everything once; call it several times a second."""
         self._finish_start()
         self._finish_loads()
+        if self.ready_at is None:
+            # One that dies before is told later: only then it is known whose it is.
+            self._stubs.discover_if_due()
+            return
         for fault in self._stubs.scan():
             self._on_stub_fault(fault)
-        if self.ready_at is not None and time.monotonic() >= self._next_refresh:
+        self._end_retired()
+        if time.monotonic() >= self._next_refresh:
             self.refresh()
 
     def refresh(self) -> None:
@@ -154,12 +164,19 @@ class Run:
         done = [model for model, future in self._loads.items() if future.done()]
         if not done or not self.running.api.is_ready():
             return
-        self._note_results({model: self._loads.pop(model).result() for model in done})
+        reasons = {model: self._loads.pop(model).result() for model in done}
+        self._note_results(reasons)
         self._loaded_at |= dict.fromkeys(done, time.monotonic())
         self.refresh()
-        for model in self._again.intersection(done):
+        for model, reason in reasons.items():
+            if model in self._replaced and not reason:
+                self._retire(self._replaced.pop(model))
+            elif model in self._replaced:
+                self._loops[model].record(0.0)
+                self._replace(model, f"it does not load anew: {reason}")
+            elif model in self._again:
+                self.load(model, anew=False)
             self._again.discard(model)
-            self.load(model, anew=False)
 
     def _note_results(self, reasons: Mapping[str, str]) -> None:
         for model, reason in reasons.items():
@@ -171,21 +188,46 @@ class Run:
         self._groups = {}
 
     def _on_stub_fault(self, fault: StubFault) -> None:
-        model = self._model_of(fault.instance)
+        stub = fault.stub
+        model = self._model_of(stub.instance)
         if model is None or model in self._left_out:
             return
-        end_stub(fault)
-        self._reporter.stub_fault(model, fault.instance, fault.fault)
+        # A stopped one, too: its server would wait for it for ever.
+        end_stub(stub)
+        self._reporter.stub_fault(model, stub.instance, fault.fault)
         if model in self._loads:
             return
-        loop = self._loops.setdefault(model, CrashLoop())
-        loop.record(time.monotonic() - self._loaded_at.get(model, 0.0))
+        self._loops.setdefault(model, CrashLoop()).record(time.monotonic() - self._loaded_at.get(model, 0.0))
+        self._replace(model, "its process ended soon after it was loaded")
+
+    def _replace(self, model: str, why: str) -> None:
+        """Loads a model anew, or leaves it out where that was in vain too often."""
+        loop = self._loops[model]
+        present = {stub for stub in self._stubs.known() if self._model_of(stub.instance) == model}
+        replaced = self._replaced.pop(model, set()) | present
         if loop.limit_reached:
-            self._left_out[model] = f"its process ended {CRASH_LIMIT} times in a row soon after it was loaded"
+            self._left_out[model] = f"{why}, {CRASH_LIMIT} times in a row"
             self._reporter.left_out(model, self._left_out[model])
             self.unload(model)
-        else:
-            self.load(model, anew=True, delay_s=loop.delay_s)
+            self._retire(replaced)
+            return
+        self._replaced[model] = replaced
+        self.load(model, anew=True, delay_s=loop.delay_s)
+
+    def _retire(self, stubs: Collection[Stub]) -> None:
+        """Lets the healthy instances of a model that was replaced finish their work, and then ends them.
+
+        Triton 2.51 never unloads a model one of whose stubs died with a request: its other stubs would stay for ever.
+        """
+        self._stubs.ignore(stubs)
+        self._retired |= dict.fromkeys(stubs, time.monotonic() + self._retire_after_s)
+
+    def _end_retired(self) -> None:
+        due = [stub for stub, ends_at in self._retired.items() if time.monotonic() >= ends_at]
+        for stub in due:
+            del self._retired[stub]
+            if is_running(self.running.process.pid, stub):
+                end_stub(stub)
 
     def _model_of(self, instance: str) -> str | None:
         """Instances are named after their instance group, which by default is named after the model."""

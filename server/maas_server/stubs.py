@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,9 +19,10 @@ from typing import Literal
 import psutil
 
 from maas_server.binary import STUB_NAME
+from maas_server.guard import SHARED_MEMORY
 
-_INSTANCE_ARGUMENT = 8
-"""Position of the instance's name on a stub's command line (python_backend, ``stub_launcher.cc``)."""
+_REGION_ARGUMENT, _INSTANCE_ARGUMENT = 2, 8
+"""Positions on a stub's command line (python_backend, ``stub_launcher.cc``)."""
 _DISCOVERY_INTERVAL_S = 1.0
 _DEAD = "ZX"
 _STOPPED = "T"
@@ -29,15 +31,25 @@ Fault = Literal["dead", "stopped"]
 
 
 @dataclass(frozen=True)
-class StubFault:
-    """A stub that will not answer again.
+class Stub:
+    """The process of one model instance.
 
     Attributes:
+        pid: its process id.
         instance: the model instance's name, e.g. ``digits_cnn_0_1``.
+        region: the name of its shared memory.
     """
 
     pid: int
     instance: str
+    region: str
+
+
+@dataclass(frozen=True)
+class StubFault:
+    """A stub that will not answer again."""
+
+    stub: Stub
     fault: Fault
 
 
@@ -50,9 +62,9 @@ class StubWatch:
 
     def __init__(self, server_pid: int) -> None:
         self._server_pid = server_pid
-        self._instances: dict[int, str] = {}
+        self._stubs: dict[int, Stub] = {}
         self._suspects: dict[int, Fault] = {}
-        self._reported: set[int] = set()
+        self._ignored: set[int] = set()
         self._next_discovery = 0.0
 
     def scan(self) -> list[StubFault]:
@@ -60,17 +72,29 @@ class StubWatch:
 
         A fault counts when two scans in a row see it: a stub that is unloaded in order is a zombie for a moment too.
         """
-        if time.monotonic() >= self._next_discovery:
-            self.discover()
-        seen = {pid: fault for pid in self._instances if (fault := _fault_of(pid)) is not None}
+        self.discover_if_due()
+        seen = {pid: fault for pid in self._stubs if (fault := _fault_of(pid)) is not None}
         confirmed = [
-            StubFault(pid, self._instances.pop(pid), fault)
-            for pid, fault in seen.items()
-            if self._suspects.get(pid) == fault
+            StubFault(self._stubs[pid], fault) for pid, fault in seen.items() if self._suspects.get(pid) == fault
         ]
         self._suspects = seen
-        self._reported.update(fault.pid for fault in confirmed)
+        self.ignore(fault.stub for fault in confirmed)
         return confirmed
+
+    def known(self) -> list[Stub]:
+        """The stubs that are watched."""
+        return list(self._stubs.values())
+
+    def ignore(self, stubs: Iterable[Stub]) -> None:
+        """Watches these no more."""
+        for stub in stubs:
+            self._stubs.pop(stub.pid, None)
+            self._ignored.add(stub.pid)
+
+    def discover_if_due(self) -> None:
+        """Learns which stubs there are, once a second: enough while nothing is served yet."""
+        if time.monotonic() >= self._next_discovery:
+            self.discover()
 
     def discover(self) -> None:
         """Learns which stubs there are; call it after a load, so that none dies unknown."""
@@ -80,29 +104,37 @@ class StubWatch:
         except psutil.NoSuchProcess:
             return
         alive = {child.pid for child in children}
-        self._instances = {pid: name for pid, name in self._instances.items() if pid in alive}
-        self._reported &= alive
+        self._stubs = {pid: stub for pid, stub in self._stubs.items() if pid in alive}
+        self._ignored &= alive
         for child in children:
-            if child.pid not in self._instances and child.pid not in self._reported:
-                name = _instance_name(child)
-                if name is not None:
-                    self._instances[child.pid] = name
+            if child.pid not in self._stubs and child.pid not in self._ignored:
+                stub = _stub_of(child)
+                if stub is not None:
+                    self._stubs[child.pid] = stub
 
 
-def end_stub(fault: StubFault) -> None:
-    """Kills a stopped stub: its server could not unload it otherwise."""
-    if fault.fault == "stopped":
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(fault.pid, signal.SIGKILL)
+def end_stub(stub: Stub) -> None:
+    """Kills a stub and removes its shared memory, which only this stub and its server use."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(stub.pid, signal.SIGKILL)
+    (SHARED_MEMORY / stub.region).unlink(missing_ok=True)
 
 
-def _instance_name(process: psutil.Process) -> str | None:
+def is_running(server_pid: int, stub: Stub) -> bool:
+    """Whether the stub is still a process of that server: ids are given anew."""
+    try:
+        return bool(psutil.Process(stub.pid).ppid() == server_pid)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _stub_of(process: psutil.Process) -> Stub | None:
     try:
         arguments = process.cmdline()
     except psutil.Error:
         return None
     if len(arguments) > _INSTANCE_ARGUMENT and Path(arguments[0]).name == STUB_NAME:
-        return str(arguments[_INSTANCE_ARGUMENT])
+        return Stub(process.pid, arguments[_INSTANCE_ARGUMENT], arguments[_REGION_ARGUMENT])
     return None
 
 

@@ -51,7 +51,7 @@ class ServeSettings:
         tritonserver: the server to run; by default the one on ``PATH``, else the wheel's.
         watch: take over new versions and changed configurations.
         load_timeout_s: how long a model may take to load.
-        drain_timeout_s: how long requests in flight may take when it stops.
+        drain_timeout_s: how long requests in flight may take when the server, or an instance, is to end.
     """
 
     repository: Path
@@ -164,6 +164,7 @@ class Supervisor:
             self._view,
             shm_prefix=self._launcher.shm_prefix,
             load_timeout_s=self._settings.load_timeout_s,
+            retire_after_s=self._settings.drain_timeout_s,
             loops=self._stub_loops,
             left_out=self._left_out,
             reporter=self._reporter,

@@ -166,6 +166,23 @@ def test_the_other_instance_serves_while_one_is_replaced(shared: Serving) -> Non
     assert all("fourfold_0_1" in error and "not healthy" in error for error in told)
 
 
+def test_what_a_replaced_model_held_is_given_back(serve: Serve, tmp_path: Path) -> None:
+    """Triton itself never ends the other instances of a model one of whose stubs died with a request."""
+    write_model(tmp_path / "models", "double", instances=2)
+    serving = serve(tmp_path / "models", "--drain-timeout", "1")
+    first, second = psutil.Process(serving.ready["triton_pid"]).children()
+    with ThreadPoolExecutor() as pool:
+        calls = [pool.submit(ask, serving.http, "double", (0.5, 1.0)) for _ in range(8)]
+        first.kill()
+        serving.event("reloaded")
+        failures = [call.exception() for call in calls if call.exception() is not None]
+    assert failures, "no request met the dead stub: the case was not made"
+    wait_until(lambda: not second.is_running() or second.status() == psutil.STATUS_ZOMBIE, "the other instance ends")
+    regions = f"maas_{serving.process.pid}.*"
+    wait_until(lambda: len(list(SHARED_MEMORY.glob(regions))) == 2, "the shared memory of two instances is left")
+    assert ask(serving.http, "double") == [0.0, 2.0]
+
+
 def test_a_killed_server_comes_back_with_the_same_models_and_addresses(shared: Serving) -> None:
     before = shared.state
     regions = set(SHARED_MEMORY.glob(f"maas_{shared.process.pid}.*"))
