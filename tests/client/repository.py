@@ -134,20 +134,66 @@ def write_repository(folder: Path) -> None:
         + _tensor("output", "score", "FP32", "[2]")
         + _tensor("output", "error", "BYTES", "[1]")
     )
-    for name, id_type in (("sums", "UINT64"), ("sums_by_short_id", "INT32")):
-        controls = "".join(
-            f'control_input {{ name: "{kind}" control {{ kind: CONTROL_SEQUENCE_{kind} {what} }} }}\n'
-            for kind, what in (
-                ("START", "int32_false_true: [0, 1]"),
-                ("END", "int32_false_true: [0, 1]"),
-                ("CORRID", f"data_type: TYPE_{id_type}"),
-            )
-        )
-        batching = f"max_sequence_idle_microseconds: 500000\noldest {{ max_candidate_sequences: 64 }}\n{controls}"
-        tensors = (
-            _tensor("input", "x", "FP32", "[1]")
-            + _tensor("output", "total", "FP32", "[1]")
-            + _tensor("output", "open", "INT32", "[1]")
-        )
-        _write(folder, name, f"max_batch_size: 8\n{tensors}sequence_batching {{\n{batching}}}\n", _SUMS)
+    _write_sums(folder, "sums", "UINT64")
+    _write_sums(folder, "sums_by_short_id", "INT32")
     _write(folder, "pictures", "max_batch_size: 8\n" + pictures, _CLASSIFIER)
+
+
+def _write_sums(folder: Path, name: str, id_type: str) -> None:
+    controls = "".join(
+        f'control_input {{ name: "{kind}" control {{ kind: CONTROL_SEQUENCE_{kind} {what} }} }}\n'
+        for kind, what in (
+            ("START", "int32_false_true: [0, 1]"),
+            ("END", "int32_false_true: [0, 1]"),
+            ("CORRID", f"data_type: TYPE_{id_type}"),
+        )
+    )
+    batching = f"max_sequence_idle_microseconds: 500000\noldest {{ max_candidate_sequences: 64 }}\n{controls}"
+    tensors = (
+        _tensor("input", "x", "FP32", "[1]")
+        + _tensor("output", "total", "FP32", "[1]")
+        + _tensor("output", "open", "INT32", "[1]")
+    )
+    _write(folder, name, f"max_batch_size: 8\n{tensors}sequence_batching {{\n{batching}}}\n", _SUMS)
+
+
+_LOGITS = """
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        counts = [len(pb_utils.get_input_tensor_by_name(request, "image").as_numpy()) for request in requests]
+        logits = [pb_utils.Tensor("logits", np.zeros((count, 10), np.float32)) for count in counts]
+        return [pb_utils.InferenceResponse([one]) for one in logits]
+"""
+
+_SEVENS = """
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [self._answer(len(pb_utils.get_input_tensor_by_name(r, "picture").as_numpy())) for r in requests]
+
+    def _answer(self, count):
+        return pb_utils.InferenceResponse([
+            pb_utils.Tensor("label", np.array([["7", "1", "2"]] * count, object)),
+            pb_utils.Tensor("score", np.array([[0.9, 0.06, 0.04]] * count, np.float32)),
+            pb_utils.Tensor("error", np.array([[""]] * count, object)),
+        ])
+"""
+
+
+def write_documented(folder: Path) -> None:
+    """Stand-ins for the models of the documentation: `digits_cnn`, `digits` and `adder`."""
+    cnn = _tensor("input", "image", "FP32", "[1, 28, 28]") + _tensor("output", "logits", "FP32", "[10]")
+    _write(folder, "digits_cnn", "max_batch_size: 32\n" + cnn, _LOGITS)
+    digits = (
+        _tensor("input", "picture", "BYTES", "[1]")
+        + _tensor("output", "label", "BYTES", "[3]")
+        + _tensor("output", "score", "FP32", "[3]")
+        + _tensor("output", "error", "BYTES", "[1]")
+    )
+    _write(folder, "digits", "max_batch_size: 32\n" + digits, _SEVENS)
+    _write_sums(folder, "adder", "UINT64")
