@@ -1,0 +1,167 @@
+"""``make bench``: measures, prints the tables, writes JSON, Markdown and a picture to ``build/reports/``."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bench import models as all_models
+from bench import startup, tools
+from bench.goals import goals
+from bench.models import Model
+from bench.peers.peer import Peer
+from bench.peers.python import BENTOML, FASTAPI, LITSERVE
+from bench.peers.triton import NOOP_PEER, NOOP_PYTHON_PEER, TRITON
+from bench.plot import draw
+from bench.records import Records
+from bench.runner import Runner, Settings
+from bench.table import report
+from maas_core.errors import WrongUse
+from maas_core.layout import build_dir
+
+T = TypeVar("T")
+PEERS = {
+    "triton": TRITON,
+    "noop": NOOP_PEER,
+    "noop-python": NOOP_PYTHON_PEER,
+    "fastapi": FASTAPI,
+    "litserve": LITSERVE,
+    "bentoml": BENTOML,
+}
+_MODELS = "digits_cnn,encoder,lstm"
+
+
+@click.command()
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="One round of one second each, a smaller encoder: shows that it works, measures nothing.",
+)
+@click.option("--rounds", default=3, show_default=True, help="How often everybody has a turn.")
+@click.option(
+    "--seconds",
+    default=4.0,
+    show_default=True,
+    help="Length of one measurement (of the large model: three times that).",
+)
+@click.option(
+    "--patience",
+    default=600.0,
+    show_default=True,
+    help="Seconds to spend on waiting and repeating while others use the machine.",
+)
+@click.option("--callers", default="1,16,64", show_default=True)
+@click.option("--models", "model_names", default=_MODELS, show_default=True)
+@click.option("--peers", "peer_names", default=",".join(PEERS), show_default=True)
+@click.option("--name", default="bench", show_default=True, help="Of the files in build/reports/.")
+def main(
+    quick: bool,
+    rounds: int,
+    seconds: float,
+    patience: float,
+    callers: str,
+    model_names: str,
+    peer_names: str,
+    name: str,
+) -> None:
+    """Embedded Triton beside its limit, FastAPI, LitServe and BentoML: same cores, same ONNX files, one run."""
+    # Ends every server that was started, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    counts = tuple(int(text) for text in callers.split(","))
+    settings = (
+        Settings(1, 1.0, counts, tries=1, patience_s=0.0)
+        if quick
+        else Settings(rounds, seconds, counts, patience_s=patience)
+    )
+    chosen = _named(peer_names, PEERS, "peer")
+    _named(model_names, all_models.MODELS, "model")
+    tools.require_programs()
+    perf_analyzer = tools.install_perf_analyzer()
+    if {FASTAPI, LITSERVE, BENTOML} & set(chosen):
+        tools.install_peers()
+    models = [_quick(one) if quick else all_models.MODELS[one]() for one in model_names.split(",")]
+    records = Records(environment=_environment(settings))
+    records.weights_bytes = {model.name: model.weights_bytes for model in models}
+    if perf_analyzer is None:
+        records.missing.append("gRPC and shared memory: perf_analyzer could not be had")
+    Runner(settings, records, perf_analyzer).run(models, lambda model: _peers_for(model, chosen))
+    if TRITON in chosen:
+        _measure_starts(models, settings, records)
+    _write(records, build_dir() / "reports", name)
+
+
+def _quick(name: str) -> Model:
+    model = all_models.encoder(layers=1) if name == "encoder" else all_models.MODELS[name]()
+    return replace(model, batch_sizes=model.batch_sizes[-1:])
+
+
+def _named(text: str, known: Mapping[str, T], kind: str) -> list[T]:
+    unknown = [one for one in text.split(",") if one not in known]
+    if unknown:
+        raise WrongUse(f"{', '.join(unknown)}: no such {kind}", f"there are {', '.join(known)}")
+    return [known[one] for one in text.split(",")]
+
+
+def _peers_for(model: Model, chosen: list[Peer]) -> list[Peer]:
+    """The stand-ins are for the tiny model, where the server is what costs; only who keeps state serves sequences."""
+    return [
+        peer
+        for peer in chosen
+        if (peer.computes or model.name == all_models.digits_cnn.__name__) and (peer.stateful or not model.stateful)
+    ]
+
+
+def _measure_starts(models: list[Model], settings: Settings, records: Records) -> None:
+    names = ", ".join(model.name for model in models)
+    smallest = min(models, key=lambda model: model.weights_bytes)
+    for _ in range(settings.rounds):
+        records.three_models_s.setdefault(names, []).append(startup.start_models(models))
+        records.three_models_s.setdefault(f"3 × {smallest.name}", []).append(startup.start_copies(smallest))
+
+
+def _environment(settings: Settings) -> dict[str, Any]:
+    cpu = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        "",
+    )
+    return {
+        "time": time.strftime("%Y-%m-%d %H:%M:%S%z"),
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "onnxruntime": version("onnxruntime"),
+        "peers": tools.versions(),
+        "settings": asdict(settings),
+    }
+
+
+def _write(records: Records, folder: Path, name: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    found = goals(records)
+    text = report(records, found)
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    goal_list = [{**asdict(goal), "reached": goal.reached} for goal in found]
+    (folder / f"{name}.json").write_text(
+        json.dumps({**asdict(records), "goals": goal_list}, indent=1), encoding="utf-8"
+    )
+    draw(records, folder / f"{name}.png")
+    click.echo(f"\n{text}\nwritten: {folder / name}.md, .json, .png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Load generators that are not Python: wrk for HTTP, NVIDIA's perf_analyzer for gRPC and shared memory."""

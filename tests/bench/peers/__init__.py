@@ -1,0 +1,1 @@
+"""Who is measured: embedded Triton, and what a Python team would write instead."""

@@ -1,0 +1,173 @@
+"""The measuring itself: rounds, in each everybody in turn, freshly started, checked, warmed up and loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import click
+import numpy as np
+from tritonclient.utils import InferenceServerException
+
+from bench import inprocess
+from bench.check import check
+from bench.load import wrk
+from bench.load.perf_analyzer import PerfAnalyzer
+from bench.load.result import Load
+from bench.machine import private_bytes, quiet, watch
+from bench.models import Model
+from bench.peers.peer import HTTP, SHARED_MEMORY, Peer, Running
+from bench.records import IN_PROCESS, Cell, Compute, Records, Start
+from maas_core.errors import MaasError
+
+T = TypeVar("T")
+_LONGEST_WAIT_S = 15.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how often.
+
+    Attributes:
+        rounds: how often everybody has a turn.
+        seconds: length of one measurement; of the large model three times that.
+        callers: numbers of callers.
+        warmup_s: load before the first measurement of a start.
+        tries: how often a measurement is made while others use more of the machine than ``quiet_share``.
+        patience_s: how long the whole run may spend on waiting for quiet and on further tries.
+        quiet_share: share of the machine, 0 to 1.
+    """
+
+    rounds: int
+    seconds: float
+    callers: tuple[int, ...]
+    warmup_s: float = 1.0
+    tries: int = 3
+    patience_s: float = 600.0
+    quiet_share: float = 0.08
+
+
+class Runner:
+    """Measures into ``records``.
+
+    Args:
+        perf_analyzer: None where it could not be had: gRPC and shared memory are left out then.
+    """
+
+    def __init__(self, settings: Settings, records: Records, perf_analyzer: PerfAnalyzer | None) -> None:
+        self._settings = settings
+        self._records = records
+        self._perf_analyzer = perf_analyzer
+        self._patience_s = settings.patience_s
+
+    def run(self, models: Sequence[Model], peers_of: Callable[[Model], Sequence[Peer]]) -> None:
+        """All rounds."""
+        for number in range(1, self._settings.rounds + 1):
+            for model in models:
+                self._say(f"round {number}/{self._settings.rounds}: {model.name}")
+                self._compute(number, model)
+                for peer in peers_of(model):
+                    self._turn(number, model, peer)
+
+    def _compute(self, number: int, model: Model) -> None:
+        """All layouts in the first round, then again only those that came near the best."""
+        layouts = inprocess.layouts(model)
+        best = self._records.best_compute(model.name)
+        if best is not None:
+            near = {
+                (e.processes, e.threads, e.batch_size)
+                for e in self._records.compute
+                if e.model == model.name and e.round == 1 and e.rate > 0.85 * best.rate
+            }
+            layouts = [one for one in layouts if (one.processes, one.threads, one.batch_size) in near]
+        seconds = self._seconds(model) / 2
+        for layout in layouts:
+            rate, others, _ = self._quietly(partial(inprocess.measure, model, layout, seconds))
+            self._records.compute.append(
+                Compute(number, model.name, layout.processes, layout.threads, layout.batch_size, rate, others)
+            )
+        best = self._records.best_compute(model.name)
+        if best is not None:
+            how = f"{best.processes} × {best.threads} threads, batch {best.batch_size}"
+            self._say(f"  {IN_PROCESS:24} {best.rate:10.1f}/s  {how}")
+
+    def _turn(self, number: int, model: Model, peer: Peer) -> None:
+        try:
+            with peer.start(model) as running:
+                if peer.computes:
+                    check(model, running.ask, f"{peer.name} over HTTP")
+                    if running.ask_grpc is not None:
+                        check(model, running.ask_grpc, f"{peer.name} over gRPC")
+                memory = private_bytes(running.pid)
+                self._records.starts.append(Start(number, model.name, peer.name, running.startup_s, memory))
+                for wire in self._wires(peer, model):
+                    self._load(number, model, peer, wire, running)
+        except (MaasError, OSError, subprocess.SubprocessError, InferenceServerException) as error:
+            self._miss(f"{peer.name}, {model.name}: {str(error).strip().splitlines()[0]}")
+
+    def _wires(self, peer: Peer, model: Model) -> Iterator[str]:
+        for wire in peer.wires:
+            if wire != HTTP and self._perf_analyzer is None:
+                continue
+            if model.stateful and wire == SHARED_MEMORY:
+                # perf_analyzer gives every sequence the same region, and a step is too small to gain by it.
+                continue
+            yield wire
+
+    def _load(self, number: int, model: Model, peer: Peer, wire: str, running: Running) -> None:
+        counts = [count for count in self._settings.callers if count <= model.most_callers]
+        self._once(model, wire, running, max(counts), self._settings.warmup_s)
+        for callers in counts:
+            load, others, tries = self._quietly(
+                partial(self._once, model, wire, running, callers, self._seconds(model))
+            )
+            self._records.cells.append(Cell(number, model.name, peer.name, wire, callers, load, others, tries))
+            latency = f"p50 {load.p50_ms:8.2f} ms  p99 {load.p99_ms:8.2f} ms"
+            note = f"{f'{load.errors} errors, ' if load.errors else ''}others {others:.0%}"
+            self._say(f"  {peer.name:16} {wire:13} {callers:2} callers {load.rate:10.1f}/s  {latency}  {note}")
+
+    def _once(self, model: Model, wire: str, running: Running, callers: int, seconds: float) -> Load:
+        if wire != HTTP and self._perf_analyzer is not None:
+            return self._perf_analyzer.run(
+                running.grpc_url, model, running.served_as, callers, seconds, shared_memory=wire == SHARED_MEMORY
+            )
+        if model.stateful:
+            return wrk.run_sequences(running.post, model.input_name, callers, seconds)
+        load = wrk.run(running.post, callers, seconds, time_answers=model.slow)
+        if model.slow:
+            # The generator leaves requests behind in the server's queue; an answer to one more says that they are done.
+            running.ask(model.draw(np.random.default_rng(7)))
+        return load
+
+    def _quietly(self, measure: Callable[[], T]) -> tuple[T, float, int]:
+        """The quietest of several tries, with the share of others, and how many tries it took."""
+        found: list[tuple[float, int, T]] = []
+        while True:
+            began_s = time.monotonic()
+            quiet(self._settings.quiet_share, min(self._patience_s, _LONGEST_WAIT_S))
+            waited_s = time.monotonic() - began_s
+            with watch() as seen:
+                result = measure()
+            found.append((seen.others, len(found), result))
+            # The first measurement is not patience: it has to be made in any case.
+            self._patience_s -= waited_s if len(found) == 1 else time.monotonic() - began_s
+            if seen.others <= self._settings.quiet_share or len(found) == self._settings.tries or self._patience_s <= 0:
+                break
+        others, _, result = min(found, key=lambda one: one[:2])
+        return result, others, len(found)
+
+    def _seconds(self, model: Model) -> float:
+        return self._settings.seconds * (3 if model.slow else 1)
+
+    def _miss(self, what: str) -> None:
+        self._say(f"  NOT MEASURED: {what}")
+        if what not in self._records.missing:
+            self._records.missing.append(what)
+
+    @staticmethod
+    def _say(text: str) -> None:
+        click.echo(f"{time.strftime('%H:%M:%S')} {text}")
