@@ -95,10 +95,14 @@ def main(
     records.weights_bytes = {model.name: model.weights_bytes for model in models}
     if perf_analyzer is None:
         records.missing.append("gRPC and shared memory: perf_analyzer could not be had")
-    Runner(settings, records, perf_analyzer).run(models, lambda model: _peers_for(model, chosen))
-    if TRITON in chosen:
-        _measure_starts(models, settings, records)
-    _write(records, build_dir() / "reports", name)
+    runner = Runner(settings, records, perf_analyzer)
+    for number in range(1, settings.rounds + 1):
+        runner.run_round(number, models, lambda model: _peers_for(model, chosen))
+        if TRITON in chosen:
+            _measure_starts(models, records)
+        # After each round, so that a run that is stopped leaves what it has.
+        text = _write(records, build_dir() / "reports", name)
+    click.echo(f"\n{text}\nwritten: {build_dir() / 'reports' / name}.md, .json, .png")
 
 
 def _quick(name: str) -> Model:
@@ -122,12 +126,11 @@ def _peers_for(model: Model, chosen: list[Peer]) -> list[Peer]:
     ]
 
 
-def _measure_starts(models: list[Model], settings: Settings, records: Records) -> None:
+def _measure_starts(models: list[Model], records: Records) -> None:
     names = ", ".join(model.name for model in models)
     smallest = min(models, key=lambda model: model.weights_bytes)
-    for _ in range(settings.rounds):
-        records.three_models_s.setdefault(names, []).append(startup.start_models(models))
-        records.three_models_s.setdefault(f"3 × {smallest.name}", []).append(startup.start_copies(smallest))
+    records.three_models_s.setdefault(names, []).append(startup.start_models(models))
+    records.three_models_s.setdefault(f"3 × {smallest.name}", []).append(startup.start_copies(smallest))
 
 
 def _environment(settings: Settings) -> dict[str, Any]:
@@ -150,7 +153,7 @@ def _environment(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _write(records: Records, folder: Path, name: str) -> None:
+def _write(records: Records, folder: Path, name: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     found = goals(records)
     text = report(records, found)
@@ -160,7 +163,7 @@ def _write(records: Records, folder: Path, name: str) -> None:
         json.dumps({**asdict(records), "goals": goal_list}, indent=1), encoding="utf-8"
     )
     draw(records, folder / f"{name}.png")
-    click.echo(f"\n{text}\nwritten: {folder / name}.md, .json, .png")
+    return text
 
 
 if __name__ == "__main__":

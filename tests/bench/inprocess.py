@@ -30,14 +30,22 @@ class Layout:
     batch_size: int
 
 
+@dataclass(frozen=True)
+class Throughput:
+    """Rows per second, and the processor time of one row in microseconds."""
+
+    rate: float
+    cpu_us: float
+
+
 def layouts(model: Model) -> list[Layout]:
     """All that are tried; on one core both kinds are the same."""
     splits = dict.fromkeys([(CORES, 1), (1, CORES)])
     return [Layout(processes, threads, size) for processes, threads in splits for size in model.batch_sizes]
 
 
-def measure(model: Model, layout: Layout, seconds: float) -> float:
-    """Rows per second of all processes together."""
+def measure(model: Model, layout: Layout, seconds: float) -> Throughput:
+    """What all processes did together."""
     command = [
         sys.executable,
         "-m",
@@ -59,7 +67,7 @@ def measure(model: Model, layout: Layout, seconds: float) -> float:
             worker.wait()
 
 
-def _run_all(workers: Sequence[subprocess.Popen[str]]) -> float:
+def _run_all(workers: Sequence[subprocess.Popen[str]]) -> Throughput:
     for worker in workers:
         assert worker.stdout is not None
         if worker.stdout.readline().strip() != "ready":
@@ -68,8 +76,10 @@ def _run_all(workers: Sequence[subprocess.Popen[str]]) -> float:
         assert worker.stdin is not None
         worker.stdin.write("go\n")
         worker.stdin.flush()
-    answers = [worker.communicate()[0] for worker in workers]
-    return float(sum(answer["rows"] / answer["elapsed_s"] for answer in map(json.loads, answers)))
+    answers = [json.loads(worker.communicate()[0]) for worker in workers]
+    rate = sum(answer["rows"] / answer["elapsed_s"] for answer in answers)
+    cpu_s = sum(answer["cpu_s"] for answer in answers)
+    return Throughput(rate, cpu_s / sum(answer["rows"] for answer in answers) * 1e6)
 
 
 def _work(path: Path, threads: int, batch_size: int, seconds: float) -> dict[str, float]:
@@ -88,11 +98,11 @@ def _work(path: Path, threads: int, batch_size: int, seconds: float) -> dict[str
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
-    rows, start = 0, time.perf_counter()
+    rows, start, start_cpu = 0, time.perf_counter(), time.process_time()
     while (elapsed_s := time.perf_counter() - start) < seconds:
         session.run(None, feeds)
         rows += batch_size
-    return {"rows": rows, "elapsed_s": elapsed_s}
+    return {"rows": rows, "elapsed_s": elapsed_s, "cpu_s": time.process_time() - start_cpu}
 
 
 if __name__ == "__main__":

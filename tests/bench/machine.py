@@ -20,23 +20,38 @@ class Watch:
 
     Attributes:
         others: the share of the whole machine (0 to 1) that processes other than ours took.
+        front_s: processor time of the server's own process, or of the process above its workers.
+        workers_s: processor time of the processes below it.
+        generator_s: processor time of what was started and waited for: the load generator.
+        elapsed_s: how long the block took.
     """
 
     others: float = 0.0
+    front_s: float = 0.0
+    workers_s: float = 0.0
+    generator_s: float = 0.0
+    elapsed_s: float = 0.0
 
 
 @contextmanager
-def watch() -> Iterator[Watch]:
-    """Measures how busy others were during the block.
+def watch(server: int | None = None) -> Iterator[Watch]:
+    """Measures during the block how busy others were, and how busy what parts of ours were.
 
-    Ours are this process, all that it started and has not waited for (the server), and all that it waited for (the
-    generator).
+    Ours are this process, all that it started and has not waited for (the server, of which ``server`` is the front),
+    and all that it waited for (the generator). Interrupts are nobody's.
     """
     found = Watch()
-    busy_s, own_s, start_s = _busy_s(), _own_s(), time.monotonic()
+    busy_s, generator_s, tree_s, start_s = _busy_s(), _waited_for_s(), _tree_s(), time.monotonic()
     yield found
-    others_s = (_busy_s() - busy_s) - (_own_s() - own_s)
-    found.others = max(0.0, others_s / ((time.monotonic() - start_s) * (os.cpu_count() or 1)))
+    found.elapsed_s = time.monotonic() - start_s
+    used_s = {pid: seconds - tree_s.get(pid, 0.0) for pid, seconds in _tree_s().items()}
+    found.generator_s = _waited_for_s() - generator_s
+    others_s = _busy_s() - busy_s - sum(used_s.values()) - found.generator_s
+    found.others = max(0.0, others_s / (found.elapsed_s * (os.cpu_count() or 1)))
+    if server is not None:
+        below = {process.pid for process in psutil.Process(server).children(recursive=True)}
+        found.front_s = used_s.get(server, 0.0)
+        found.workers_s = sum(seconds for pid, seconds in used_s.items() if pid in below)
 
 
 def quiet(share: float, wait_s: float) -> None:
@@ -63,18 +78,22 @@ def private_bytes(pid: int) -> list[tuple[str, int]]:
 
 def _busy_s() -> float:
     times = psutil.cpu_times()
-    # Interrupts are left out: the loopback's are ours, and nobody's account holds them.
     return float(times.user + times.nice + times.system)
 
 
-def _own_s() -> float:
-    waited_for = resource.getrusage(resource.RUSAGE_CHILDREN)
-    total = waited_for.ru_utime + waited_for.ru_stime
+def _waited_for_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _tree_s() -> dict[int, float]:
+    """Processor time of this process and of all below it, by process id."""
     process = psutil.Process()
+    found = {}
     for one in (process, *process.children(recursive=True)):
         try:
             times = one.cpu_times()
         except psutil.NoSuchProcess:
             continue
-        total += times.user + times.system
-    return total
+        found[one.pid] = float(times.user + times.system)
+    return found

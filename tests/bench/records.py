@@ -18,6 +18,7 @@ class Cell:
 
     Attributes:
         others: the share of the machine (0 to 1) that other processes took meanwhile.
+        cpu_us: processor time per request in microseconds: of the server's front, its workers, the generator.
         tries: how often it was measured; the quietest counts.
     """
 
@@ -28,12 +29,13 @@ class Cell:
     callers: int
     load: Load
     others: float
+    cpu_us: tuple[float, float, float]
     tries: int
 
 
 @dataclass(frozen=True)
 class Compute:
-    """ONNX Runtime in process, one layout in one round; ``rate`` in rows per second."""
+    """ONNX Runtime in process, one layout in one round: rows per second, and processor time for each."""
 
     round: int
     model: str
@@ -41,6 +43,7 @@ class Compute:
     threads: int
     batch_size: int
     rate: float
+    cpu_us: float
     others: float
 
 
@@ -76,6 +79,14 @@ class Records:
         ]
         return median(values) if values else None
 
+    def cpu_us(self, model: str, peer: str, wire: str, callers: int) -> tuple[float, float, float] | None:
+        """Median processor time per request, in microseconds: front, workers, generator."""
+        same = [c.cpu_us for c in self.cells if (c.model, c.peer, c.wire, c.callers) == (model, peer, wire, callers)]
+        if not same:
+            return None
+        front, workers, generator = (median(values) for values in zip(*same, strict=True))
+        return front, workers, generator
+
     def rate(self, model: str, peer: str, wire: str, callers: int) -> float | None:
         """Median requests per second."""
         return self.median(model, peer, wire, callers, lambda load: load.rate)
@@ -89,7 +100,8 @@ class Records:
             same = [e for e in self.compute if e.model == model and (e.processes, e.threads, e.batch_size) == layout]
             rate = median(entry.rate for entry in same)
             if best is None or rate > best.rate:
-                best = Compute(len(same), model, *layout, rate, max(entry.others for entry in same))
+                cpu_us = median(entry.cpu_us for entry in same)
+                best = Compute(len(same), model, *layout, rate, cpu_us, max(entry.others for entry in same))
         return best
 
     def limit(self, model: str, noop: str, wire: str, callers: int) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from bench.check import check
 from bench.load import wrk
 from bench.load.perf_analyzer import PerfAnalyzer
 from bench.load.result import Load
-from bench.machine import private_bytes, quiet, watch
+from bench.machine import Watch, private_bytes, quiet, watch
 from bench.models import Model
 from bench.peers.peer import HTTP, SHARED_MEMORY, Peer, Running
 from bench.records import IN_PROCESS, Cell, Compute, Records, Start
@@ -64,31 +64,35 @@ class Runner:
         self._perf_analyzer = perf_analyzer
         self._patience_s = settings.patience_s
 
-    def run(self, models: Sequence[Model], peers_of: Callable[[Model], Sequence[Peer]]) -> None:
-        """All rounds."""
-        for number in range(1, self._settings.rounds + 1):
-            for model in models:
-                self._say(f"round {number}/{self._settings.rounds}: {model.name}")
-                self._compute(number, model)
-                for peer in peers_of(model):
-                    self._turn(number, model, peer)
+    def run_round(self, number: int, models: Sequence[Model], peers_of: Callable[[Model], Sequence[Peer]]) -> None:
+        """One turn for everybody with every model."""
+        for model in models:
+            self._say(f"round {number}/{self._settings.rounds}: {model.name}")
+            self._compute(number, model)
+            for peer in peers_of(model):
+                self._turn(number, model, peer)
 
     def _compute(self, number: int, model: Model) -> None:
-        """All layouts in the first round, then again only those that came near the best."""
+        """All layouts in the first round, hastily; then only those that came near the best, with patience."""
         layouts = inprocess.layouts(model)
         best = self._records.best_compute(model.name)
         if best is not None:
             near = {
                 (e.processes, e.threads, e.batch_size)
                 for e in self._records.compute
-                if e.model == model.name and e.round == 1 and e.rate > 0.85 * best.rate
+                if e.model == model.name and e.round == 1 and e.rate > 0.8 * best.rate
             }
             layouts = [one for one in layouts if (one.processes, one.threads, one.batch_size) in near]
         seconds = self._seconds(model) / 2
         for layout in layouts:
-            rate, others, _ = self._quietly(partial(inprocess.measure, model, layout, seconds))
+            measure = partial(inprocess.measure, model, layout, seconds)
+            if best is None:
+                with watch() as seen:
+                    throughput = measure()
+            else:
+                throughput, seen, _ = self._quietly(measure)
             self._records.compute.append(
-                Compute(number, model.name, layout.processes, layout.threads, layout.batch_size, rate, others)
+                Compute(number, model.name, **asdict(layout), **asdict(throughput), others=seen.others)
             )
         best = self._records.best_compute(model.name)
         if best is not None:
@@ -122,12 +126,17 @@ class Runner:
         counts = [count for count in self._settings.callers if count <= model.most_callers]
         self._once(model, wire, running, max(counts), self._settings.warmup_s)
         for callers in counts:
-            load, others, tries = self._quietly(
-                partial(self._once, model, wire, running, callers, self._seconds(model))
+            measure = partial(self._once, model, wire, running, callers, self._seconds(model))
+            load, seen, tries = self._quietly(measure, running.pid)
+            answers = max(1.0, load.rate * seen.elapsed_s)
+            front_us, workers_us, generator_us = (
+                seconds / answers * 1e6 for seconds in (seen.front_s, seen.workers_s, seen.generator_s)
             )
-            self._records.cells.append(Cell(number, model.name, peer.name, wire, callers, load, others, tries))
+            cpu_us = (front_us, workers_us, generator_us)
+            cell = Cell(number, model.name, peer.name, wire, callers, load, seen.others, cpu_us, tries)
+            self._records.cells.append(cell)
             latency = f"p50 {load.p50_ms:8.2f} ms  p99 {load.p99_ms:8.2f} ms"
-            note = f"{f'{load.errors} errors, ' if load.errors else ''}others {others:.0%}"
+            note = f"{f'{load.errors} errors, ' if load.errors else ''}others {seen.others:.0%}"
             self._say(f"  {peer.name:16} {wire:13} {callers:2} callers {load.rate:10.1f}/s  {latency}  {note}")
 
     def _once(self, model: Model, wire: str, running: Running, callers: int, seconds: float) -> Load:
@@ -143,22 +152,21 @@ class Runner:
             running.ask(model.draw(np.random.default_rng(7)))
         return load
 
-    def _quietly(self, measure: Callable[[], T]) -> tuple[T, float, int]:
-        """The quietest of several tries, with the share of others, and how many tries it took."""
-        found: list[tuple[float, int, T]] = []
+    def _quietly(self, measure: Callable[[], T], server: int | None = None) -> tuple[T, Watch, int]:
+        """The quietest of several tries, with what else was seen, and how many tries it took."""
+        found: list[tuple[T, Watch]] = []
         while True:
             began_s = time.monotonic()
             quiet(self._settings.quiet_share, min(self._patience_s, _LONGEST_WAIT_S))
             waited_s = time.monotonic() - began_s
-            with watch() as seen:
+            with watch(server) as seen:
                 result = measure()
-            found.append((seen.others, len(found), result))
+            found.append((result, seen))
             # The first measurement is not patience: it has to be made in any case.
             self._patience_s -= waited_s if len(found) == 1 else time.monotonic() - began_s
             if seen.others <= self._settings.quiet_share or len(found) == self._settings.tries or self._patience_s <= 0:
                 break
-        others, _, result = min(found, key=lambda one: one[:2])
-        return result, others, len(found)
+        return *min(found, key=lambda one: one[1].others), len(found)
 
     def _seconds(self, model: Model) -> float:
         return self._settings.seconds * (3 if model.slow else 1)

@@ -11,6 +11,10 @@ from bench.peers.triton import NOOP_PEER, TRITON
 from bench.records import IN_PROCESS, Records, loads
 
 _MIB = 2**20
+_CPU_NOTE = (
+    "Ratios and processor time are at the most callers. Processor time is the server's front + its workers + the load "
+    "generator; it hardly depends on what else the machine does. One row in process has one figure."
+)
 
 
 def report(records: Records, found: Sequence[Goal]) -> str:
@@ -18,6 +22,7 @@ def report(records: Records, found: Sequence[Goal]) -> str:
     parts = ["## Goals", "", *_goals(found)]
     for model in dict.fromkeys(cell.model for cell in records.cells):
         parts += ["", f"## {model}", "", *_model(records, model)]
+    parts += ["", _CPU_NOTE]
     parts += ["", "## Start and memory", "", *_starts(records)]
     errors, others = loads(records.cells)
     parts += ["", f"Failed requests in all: {errors}."]
@@ -38,24 +43,24 @@ def _goals(found: Sequence[Goal]) -> list[str]:
 def _model(records: Records, model: str) -> list[str]:
     callers = list(dict.fromkeys(cell.callers for cell in records.cells if cell.model == model))
     compute = records.best_compute(model)
-    width = 2 * len(callers) + 5
+    width = 2 * len(callers) + 6
     rows = []
     if compute is not None:
         how = f"{compute.processes} × {compute.threads} threads, batch {compute.batch_size}"
-        rows.append(_single(IN_PROCESS, how, compute.rate, width))
+        rows.append(_single(IN_PROCESS, how, compute.rate, width, f"{compute.cpu_us:,.0f}"))
     for peer, wire in dict.fromkeys((cell.peer, cell.wire) for cell in records.cells if cell.model == model):
         bound = records.limit(model, NOOP_PEER.name, wire, max(callers))
         if peer == TRITON.name and bound is not None:
             rows.append(_single("limit", wire, bound, width))
         rows.append([peer, wire, *_figures(records, model, peer, wire, callers)])
     counts = [text for count in callers for text in (f"{count} caller{'s' * (count > 1)}: 1/s", "p50 / p99 ms")]
-    return _table(["who", "over", *counts, "of the limit", "of in process", "× FastAPI"], rows)
+    return _table(["who", "over", *counts, "of the limit", "of in process", "× FastAPI", "CPU µs a request"], rows)
 
 
-def _single(who: str, how: str, rate: float, width: int) -> list[str]:
+def _single(who: str, how: str, rate: float, width: int, cpu: str = "") -> list[str]:
     """A row of one figure, which stands under the most callers."""
     row = [who, how, *[""] * (width - 2)]
-    row[-5] = f"{rate:,.1f}"
+    row[-6], row[-1] = f"{rate:,.1f}", cpu
     return row
 
 
@@ -72,6 +77,8 @@ def _figures(records: Records, model: str, peer: str, wire: str, callers: Sequen
     for below in (records.limit(model, NOOP_PEER.name, wire, max(callers)), compute.rate if compute else None, fastapi):
         share = ratio(most, below)
         yield "" if share is None else f"{share:.2f}"
+    cpu_us = records.cpu_us(model, peer, wire, max(callers))
+    yield "" if cpu_us is None else " + ".join(f"{part:,.0f}" for part in cpu_us)
 
 
 def _starts(records: Records) -> list[str]:

@@ -17,9 +17,19 @@ def records(*rates: tuple[str, int, float]) -> Records:
     for peer, callers, rate in rates:
         for number, factor in enumerate((0.5, 1.0, 2.0), 1):
             made.cells.append(
-                Cell(number, "digits_cnn", peer, "HTTP", callers, Load(rate * factor, 1.0, 2.5, 0), 0.0, 1)
+                Cell(
+                    number,
+                    "digits_cnn",
+                    peer,
+                    "HTTP",
+                    callers,
+                    Load(rate * factor, 1.0, 2.5, 0),
+                    0.0,
+                    (9.0, 9.0, 9.0),
+                    1,
+                )
             )
-    made.compute.append(Compute(1, "digits_cnn", 2, 1, 8, 19_400.0, 0.0))
+    made.compute.append(Compute(1, "digits_cnn", 2, 1, 8, 19_400.0, 100.0, 0.0))
     return made
 
 
