@@ -80,7 +80,14 @@ def test_the_demo_reads_pictures_and_leaves_nothing_behind(build: Path, reposito
     assert_nothing_left(build)
 
 
-@pytest.mark.parametrize("moment", ["$ maas publish", "$ maas serve", "$ maas predict"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("$ maas publish", marks=pytest.mark.slow),
+        "$ maas serve",
+        pytest.param("$ maas predict", marks=pytest.mark.slow),
+    ],
+)
 def test_ctrl_c_leaves_no_process_and_no_broken_repository(build: Path, repository: Path, moment: str) -> None:
     process = start_demo(build, repository)
     assert process.stdout is not None

@@ -51,7 +51,7 @@ BAD = {
     "truncated.png": (PICTURES[0].read_bytes()[:200], ""),
     "text.png": (b"I am not a picture", ""),
     "empty.png": (b"", ""),
-    "enormous.png": (enormous_png(), "20,000"),
+    "enormous.png": (enormous_png(), "400,000,000 pixels"),
 }
 
 
@@ -107,9 +107,9 @@ def test_a_request_with_nothing_but_a_bad_picture_is_the_callers_mistake(server:
 @pytest.mark.parametrize(
     ("model", "array", "reason"),
     [
-        ("digits_cnn", np.zeros((1, 1, 28, 28), np.float64), "FP64"),
-        ("digits_cnn", np.zeros((1, 1, 28, 27), np.float32), "27"),
-        ("digits_cnn", np.zeros((33, 1, 28, 28), np.float32), "32"),
+        ("digits_cnn", np.zeros((1, 1, 28, 28), np.float64), "wants FP32 [batch <= 32, 1, 28, 28], got float64"),
+        ("digits_cnn", np.zeros((1, 1, 28, 27), np.float32), "got float32 [1, 1, 28, 27]"),
+        ("digits_cnn", np.zeros((33, 1, 28, 28), np.float32), "got float32 [33, 1, 28, 28]"),
         ("digits_cnn", np.full((1, 1, 28, 28), np.nan, np.float32), "NaN"),
         ("no_such_model", np.zeros((1, 1, 28, 28), np.float32), "no_such_model"),
     ],

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,12 @@ def run_demo(pictures: Path, repository: Path) -> None:
         raise WrongUse(f"there is no picture in {pictures}", "give a folder of PNG or JPEG files with --pictures")
     started = time.monotonic()
     proofs = [_train(), *_export(), _publish(repository)]
-    _announce(["serve", "--repository", str(repository), "--models", _PIPELINE, "…"])
-    with serve(repository, view="demo", models=list(_MODELS)) as server:
+    _announce(["serve", "--repository", str(repository), "--models", _PIPELINE])
+    with serve(repository, view="demo", models=[_PIPELINE]) as server:
         if server.failed:
             raise MaasError(f"the server could not load {server.failed}", "run `maas explain MODEL`")
         proofs.append(f"serve: real Triton, {len(server.models)} models ready {server.startup_s:.1f} s after its start")
-        answers = _maas("predict", _PIPELINE, *map(str, files), "--url", server.grpc, "--json", accept=(0, 1))
+        (answers,) = _maas("predict", _PIPELINE, *map(str, files), "--url", server.grpc, accept=(0, 1))
     proofs.append(f"predict: {_reading(answers)}")
     _show(answers)
     click.echo("\nWhat each step proved")
@@ -48,14 +49,14 @@ def run_demo(pictures: Path, repository: Path) -> None:
 
 
 def _train() -> str:
-    record = _maas("train", _NETWORK, "--json")
+    (record,) = _maas("train", _NETWORK)
     return f"train: {record['evaluation']['accuracy']:.2%} of held-out digits read right ({record['source']})"
 
 
 def _export() -> list[str]:
+    _maas("export", *_MODELS)
     proofs = []
     for model, bundle_format in _MODELS.items():
-        _maas("export", model, "--json")
         manifest = json.loads((bundle_dir(model, bundle_format) / "manifest.json").read_bytes())
         rungs = manifest["verification"]["rungs"]
         worst = max((output["max_absolute"] for rung in rungs for output in rung["outputs"]), default=0.0)
@@ -65,25 +66,35 @@ def _export() -> list[str]:
 
 
 def _publish(repository: Path) -> str:
-    versions = []
-    for model, bundle_format in _MODELS.items():
-        facts = _maas("publish", str(bundle_dir(model, bundle_format)), "--repository", str(repository), "--json")
-        versions.append(f"{model} {facts['version']}")
-    return f"publish: every byte as it was verified; versions {', '.join(versions)}"
+    bundles = [str(bundle_dir(model, bundle_format)) for model, bundle_format in _MODELS.items()]
+    published = _maas("publish", *bundles, "--repository", str(repository))
+    versions = ", ".join(f"{facts['model']} {facts['version']}" for facts in published)
+    return f"publish: every byte as it was verified; versions {versions}"
 
 
-def _maas(*arguments: str, accept: tuple[int, ...] = (0,)) -> Any:
-    """Runs one ``maas`` command and returns its JSON answer; its own words go to the terminal where it fails."""
+def _maas(*arguments: str, accept: tuple[int, ...] = (0,)) -> list[Any]:
+    """Runs one ``maas`` command and returns its JSON answers; its own words go to the terminal where it fails."""
     _announce(arguments)
-    done = subprocess.run([sys.executable, "-m", "maas_core", *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    command = [sys.executable, "-m", "maas_core", *arguments, "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode not in accept:
-        raise MaasError(f"the step `maas {arguments[0]}` ended with exit code {done.returncode}", "its reason stands above")
-    return json.loads(done.stdout)
+        raise MaasError(
+            f"the step `maas {arguments[0]}` ended with exit code {done.returncode}", "its reason stands above"
+        )
+    return list(_json_values(done.stdout))
 
 
-def _announce(arguments: list[str] | tuple[str, ...]) -> None:
-    shown = [argument for argument in arguments if argument != "--json"]
-    line = " ".join(["maas", *map(shlex.quote, shown)])
+def _json_values(text: str) -> Iterator[Any]:
+    """The JSON values that stand in ``text`` one after the other."""
+    decoder, position = json.JSONDecoder(), 0
+    while text[position:].strip():
+        position += len(text[position:]) - len(text[position:].lstrip())
+        value, position = decoder.raw_decode(text, position)
+        yield value
+
+
+def _announce(arguments: Sequence[str]) -> None:
+    line = " ".join(["maas", *map(shlex.quote, arguments)])
     click.echo(f"$ {line if len(line) <= 110 else line[:107] + '...'}")
 
 

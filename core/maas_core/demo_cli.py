@@ -14,7 +14,11 @@ _PICTURES = Path("examples/digits")
     short_help="The whole journey on one model, with what each step proves.",
 )
 @click.option(
-    "--pictures", type=click.Path(path_type=Path), default=_PICTURES, show_default=True, help="Folder of PNG or JPEG files."
+    "--pictures",
+    type=click.Path(path_type=Path),
+    default=_PICTURES,
+    show_default=True,
+    help="Folder of PNG or JPEG files.",
 )
 @click.option("--repository", type=click.Path(path_type=Path), default=DEFAULT_REPOSITORY, show_default=True)
 def demo(pictures: Path, repository: Path) -> None:

@@ -23,9 +23,11 @@ _KILL_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class TritonOptions:
-    """How a server is to run. It starts without a model; they are loaded through its API.
+    """How a server is to run.
 
     Attributes:
+        models: what it loads before it listens: until then a caller is refused a connection, which it may retry, and
+            not told that there is no such model.
         http_port: never 0: a free one is chosen before.
         grpc_port: likewise.
         metrics_port: likewise.
@@ -36,6 +38,7 @@ class TritonOptions:
         extra_arguments: further arguments, as ``tritonserver --help`` has them.
     """
 
+    models: Sequence[str]
     http_port: int
     grpc_port: int
     metrics_port: int
@@ -66,6 +69,7 @@ def command_line(binary: TritonBinary, runtime: RuntimeDir, options: TritonOptio
         "--log-format=ISO8601",
     ]
     arguments += [f"--cache-directory={runtime.caches}"] if runtime.caches is not None else []
+    arguments += [f"--load-model={model}" for model in options.models]
     arguments += [
         f"--backend-config={backend.name},shm-region-prefix-name={options.shm_prefix}"
         for backend in sorted(runtime.backends.iterdir())
@@ -85,6 +89,8 @@ def environment_for(binary: TritonBinary, runtime: RuntimeDir) -> dict[str, str]
     passed on: they may name another Python's packages.
     """
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    # A version folder never changes: no stub may leave compiled files there.
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
     if binary.library_path:
         inherited = environment.get("LD_LIBRARY_PATH")
         folders = [*map(str, binary.library_path), *([inherited] if inherited else [])]
