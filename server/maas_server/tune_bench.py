@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -121,12 +121,24 @@ class Bench:
     generator: LoadGenerator
     callers: Sequence[int]
 
-    def measure(self, setting: Setting, window_s: float, repeats: int) -> list[Point]:
-        """Loads ``setting``, measures it with every number of callers ``repeats`` times, and unloads it.
+    def measure(self, settings: Sequence[Setting], window_s: float, repeats: int) -> list[Point]:
+        """Loads ``settings``, measures them in turn ``repeats`` times with every number of callers, and unloads them.
 
         Raises:
-            NotHeld: where the setting does not load or requests to it fail.
+            NotHeld: where a setting does not load or requests to it fail.
         """
+        with ExitStack() as stack:
+            names = {setting: stack.enter_context(self._loaded(setting)) for setting in settings}
+            return [
+                self._window(name, setting, callers, window_s)
+                for _ in range(repeats)
+                for setting, name in names.items()
+                for callers in self.callers
+            ]
+
+    @contextmanager
+    def _loaded(self, setting: Setting) -> Iterator[str]:
+        """The name that ``setting`` is served under while the block runs."""
         name = _variant_name(self.config.name, setting)
         self._add_variant(name, setting)
         try:
@@ -139,7 +151,7 @@ class Bench:
             self.generator.run(
                 self.triton.http_url, name, callers=max(self.callers), warm_up_s=0.0, duration_s=_FIRST_WARM_UP_S
             )
-            return [self._window(name, setting, callers, window_s) for _ in range(repeats) for callers in self.callers]
+            yield name
         finally:
             self.triton.api.unload(name)
 

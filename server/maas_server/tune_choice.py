@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
@@ -22,6 +23,8 @@ from maas_core.files import write_atomic
 from maas_server.tune_search import Point
 from maas_server.tune_slo import LatencyObjective
 
+BUSY_SHARE = 0.25
+"""Above this, what others do on the machine shows in the figures."""
 CHOICES_FILE = Path("models") / "serving.toml"
 _HEADER = """\
 Serving parameters that `maas tune MODEL --slo …` chose, each with the evidence. The specs beside this file read it
@@ -45,17 +48,30 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def busy_share() -> float:
+    """The share of all processors, 0 to 1, that is in use now; takes a second."""
+    return float(psutil.cpu_percent(interval=1.0)) / 100
+
+
 def machine_in_words() -> str:
     """Processor, cores and system, as far as a reader needs them to know whether a figure applies."""
     return f"{_processor()}, {cores()} cores, {platform.system()} {platform.machine()}"
 
 
-def evidence_of(chosen: Point, present: Point, objective: LatencyObjective) -> dict[str, Any]:
-    """What was seen, where and when; durations in milliseconds, the present setting's figures as ``before``."""
+def evidence_of(chosen: Point, present: Point, objective: LatencyObjective, busy: float) -> dict[str, Any]:
+    """What was seen, where and when; the present setting's figures as ``before``.
+
+    Args:
+        chosen: the point to write down.
+        present: the setting that it replaces, or the same.
+        objective: what was asked for.
+        busy: the share of the machine that others used when the search began, 0 to 1.
+    """
     return {
         "objective": str(objective),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine_in_words(),
+        "used_by_others": round(busy, 2),
         "tool_version": version("triton-maas"),
         **_figures(chosen),
         "before": {**asdict(present.setting), **_figures(present)},

@@ -74,10 +74,14 @@ def tune(
     """
     from maas_core.layout import build_dir
     from maas_core.names import check_model_name
-    from maas_server.tune_choice import default_choices_path
+    from maas_server.tune_choice import BUSY_SHARE, busy_share, default_choices_path
     from maas_server.tune_settings import Grid
 
     target = choices or default_choices_path()
+    busy = busy_share()
+    if busy > BUSY_SHARE:
+        words = f"warning: other programs use {busy:.0%} of this machine: what comes out holds for the rest of it"
+        click.echo(words, err=True)
     verdict = _search(
         check_model_name(model),
         slo,
@@ -90,7 +94,7 @@ def tune(
     _show(verdict, picture, as_json=as_json)
     _require_chosen(verdict)
     if not dry_run:
-        _write(verdict, target, is_default=choices is None, as_json=as_json)
+        _write(verdict, target, busy, is_default=choices is None, as_json=as_json)
 
 
 def _search(
@@ -127,8 +131,8 @@ def _with_progress(
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
         task = progress.add_task("starting a server", total=None)
 
-        def tell(number: int, position: int, total: int, setting: Any) -> None:
-            words = f"round {number + 1}, setting {position + 1} of {total}: {setting}"
+        def tell(number: int, position: int, total: int, what: str) -> None:
+            words = f"round {number + 1}, {position + 1} of {total}: {what}"
             progress.update(task, description=words, completed=position, total=total)
 
         return search(settings, levels, objective, measure, budget_s, tell)
@@ -146,7 +150,7 @@ def _show(verdict: Verdict, picture: Path, *, as_json: bool) -> None:
     tune_report.print_verdict(verdict, Console())
     untried = len(verdict.outcome.untried)
     if untried:
-        click.echo(f"{untried} further settings were not tried: no time was left (--budget)")
+        click.echo(f"settings not tried, since no time was left (--budget): {untried}")
     click.echo(f"plot: {picture}")
 
 
@@ -157,17 +161,19 @@ def _require_chosen(verdict: Verdict) -> None:
         best = verdict.best_seen
         latencies = ", ".join(f"{name} {best.latency_ms[name]:.3g} ms" for name in verdict.objective.limits_ms)
         raise NotHeld(
-            f"no setting of {verdict.model} holds {verdict.objective}; the nearest was {latencies} with {best.callers} "
-            f"callers ({best.setting}); nothing is written",
+            f"no setting of {verdict.model} holds {verdict.objective}; the nearest was {latencies} at "
+            f"callers={best.callers} ({best.setting}); nothing is written",
             "allow more time, call with fewer at once, or make the model smaller",
         )
 
 
-def _write(verdict: Verdict, target: Path, *, is_default: bool, as_json: bool) -> None:
+def _write(verdict: Verdict, target: Path, busy: float, *, is_default: bool, as_json: bool) -> None:
     from maas_server.tune_choice import evidence_of, write_choice
 
     assert verdict.chosen is not None  # noqa: S101  # the caller has refused that
-    write_choice(target, verdict.model, verdict.chosen, evidence_of(verdict.chosen, verdict.present, verdict.objective))
+    write_choice(
+        target, verdict.model, verdict.chosen, evidence_of(verdict.chosen, verdict.present, verdict.objective, busy)
+    )
     if is_default:
         _regenerate_config(verdict.model)
     if as_json:

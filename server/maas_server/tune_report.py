@@ -97,10 +97,11 @@ def plot(verdict: Verdict, path: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     percentile = _percentile(verdict.objective)
     points = [point for point in verdict.outcome.points if point.errors == 0]
-    figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
     for mark, callers in zip("os^Dvp", sorted({point.callers for point in points}), strict=False):
         same = [point for point in points if point.callers == callers]
         words = f"{callers} caller{'s' if callers > 1 else ''}"
@@ -118,8 +119,9 @@ def plot(verdict: Verdict, path: Path) -> None:
     )
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3, which="both")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8, markerscale=0.6)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -56,10 +56,10 @@ class Round:
 
 ROUNDS = (Round(share=0.5, repeats=1), Round(share=0.25, repeats=1), Round(share=0.25, repeats=3))
 
-Measure = Callable[[Setting, float, int], list[Point]]
-"""``measure(setting, window_s, repeats)``: one point for each number of callers, and repetition."""
-Tell = Callable[[int, int, int, Setting], None]
-"""``tell(round, position, total, setting)``: what is measured next."""
+Measure = Callable[[Sequence[Setting], float, int], list[Point]]
+"""``measure(settings, window_s, repeats)``: one point for each setting, number of callers, and repetition."""
+Tell = Callable[[int, int, int, str], None]
+"""``tell(round, position, total, what)``: what is measured next."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,36 @@ class Outcome:
     untried: list[Setting]
 
 
+class _Spending:
+    """A budget of time, spent round by round."""
+
+    def __init__(self, budget_s: float, levels: int, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._levels = levels
+        self._budget_s = budget_s
+        self._ends = clock()
+        self._cost_s = _FIRST_COST_S
+        self.window_s = 0.0
+
+    def begin_round(self, plan: Round, settings: int) -> None:
+        """Sets the length of a window so that the round takes its share."""
+        self._ends += self._budget_s * plan.share
+        window_s = ((self._ends - self._clock()) / settings - self._cost_s) / (self._levels * plan.repeats)
+        self.window_s = min(_MOST_WINDOW_S, max(_LEAST_WINDOW_S, window_s))
+
+    def allows_another(self) -> bool:
+        """Whether one more setting fits into the round."""
+        return self._clock() + self._cost_s + self.window_s * self._levels <= self._ends
+
+    def measure(self, measure: Measure, settings: Sequence[Setting], repeats: int) -> list[Point]:
+        """Measures, and learns what that costs beside the windows."""
+        began = self._clock()
+        points = measure(settings, self.window_s, repeats)
+        windows_s = self.window_s * self._levels * repeats * len(settings)
+        self._cost_s = max(0.0, self._clock() - began - windows_s) / len(settings)
+        return medians(points)
+
+
 def search(
     settings: Sequence[Setting],
     levels: int,
@@ -88,6 +118,8 @@ def search(
 ) -> Outcome:
     """Looks for the settings that carry most within the objective.
 
+    The last round measures its settings in turn, again and again: what else the machine does then falls on all alike.
+
     Args:
         settings: what to try, the present setting first; that one is measured in every round.
         levels: how many numbers of callers one measurement goes through.
@@ -98,49 +130,45 @@ def search(
         clock: seconds that only grow.
     """
     present, remaining = settings[0], list(settings)
-    measured: dict[Setting, list[Point]] = {}
+    latest: dict[Setting, list[Point]] = {}
     finalists: list[Setting] = []
-    began = clock()
-    spent_share, cost_s = 0.0, _FIRST_COST_S
-    for number, plan in enumerate(_rounds(len(settings))):
-        spent_share += plan.share
-        ends = began + budget_s * spent_share
-        window_s = _window_s(ends - clock(), len(remaining), levels * plan.repeats, cost_s)
-        finalists = []
-        for position, setting in enumerate(remaining):
-            if position >= 2 and clock() + cost_s + window_s * levels * plan.repeats > ends:
-                break
-            tell(number, position, len(remaining), setting)
-            start = clock()
-            measured[setting] = medians(measure(setting, window_s, plan.repeats))
-            cost_s = max(0.0, clock() - start - window_s * levels * plan.repeats)
-            finalists.append(setting)
-        ranked = sorted(finalists, key=lambda setting: rank(measured[setting], objective), reverse=True)
-        keep = max(FINALISTS, math.ceil(len(ranked) / 3))
-        remaining = list(dict.fromkeys([ranked[0], present, *ranked[:keep]]))
-        finalists = ranked
-    points = [point for found in measured.values() for point in found]
-    return Outcome(points, finalists, [setting for setting in settings if setting not in measured])
+    spending = _Spending(budget_s, levels, clock)
+    rounds = ROUNDS if len(settings) > FINALISTS + 1 else (Round(share=1.0, repeats=3),)
+    for number, plan in enumerate(rounds):
+        spending.begin_round(plan, len(remaining))
+        found: dict[Setting, list[Point]] = {}
+        if plan.repeats > 1:
+            tell(number, 0, len(remaining), f"{len(remaining)} settings in turn")
+            found = _by_setting(spending.measure(measure, remaining, plan.repeats))
+        else:
+            for position, setting in enumerate(remaining):
+                if position >= 2 and not spending.allows_another():
+                    break
+                tell(number, position, len(remaining), str(setting))
+                found[setting] = spending.measure(measure, [setting], plan.repeats)
+        latest |= found
+        finalists = sorted(found, key=lambda setting: rank(latest[setting], objective), reverse=True)
+        keep = FINALISTS if number == len(rounds) - 2 else max(FINALISTS, math.ceil(len(finalists) / 3))
+        remaining = list(dict.fromkeys([finalists[0], present, *finalists[:keep]]))
+    points = [point for measured in latest.values() for point in measured]
+    return Outcome(points, finalists, [setting for setting in settings if setting not in latest])
 
 
-def _rounds(count: int) -> Sequence[Round]:
-    """Few settings need no elimination."""
-    return ROUNDS if count > FINALISTS + 1 else (Round(share=1.0, repeats=3),)
-
-
-def _window_s(left_s: float, settings: int, windows: int, cost_s: float) -> float:
-    window_s = (left_s / settings - cost_s) / windows
-    return min(_MOST_WINDOW_S, max(_LEAST_WINDOW_S, window_s))
+def _by_setting(points: Sequence[Point]) -> dict[Setting, list[Point]]:
+    found: dict[Setting, list[Point]] = {}
+    for point in points:
+        found.setdefault(point.setting, []).append(point)
+    return found
 
 
 def medians(points: Sequence[Point]) -> list[Point]:
-    """One point for each number of callers: the median of every figure, and all errors together."""
+    """One point for each setting and number of callers: the median of every figure, and all errors together."""
     merged = []
-    for callers in dict.fromkeys(point.callers for point in points):
-        same = [point for point in points if point.callers == callers]
+    for setting, callers in dict.fromkeys((point.setting, point.callers) for point in points):
+        same = [point for point in points if (point.setting, point.callers) == (setting, callers)]
         merged.append(
             Point(
-                setting=same[0].setting,
+                setting=setting,
                 callers=callers,
                 requests_per_s=statistics.median(point.requests_per_s for point in same),
                 latency_ms={name: statistics.median(point.latency_ms[name] for point in same) for name in PERCENTILES},

@@ -122,7 +122,8 @@ def _batches(present: Setting, grid: Grid) -> Sequence[int]:
         if any(grid.max_batch_sizes):
             raise WrongUse("the model has no batch axis", "leave --max-batch-sizes out")
         return (0,)
-    return grid.max_batch_sizes or sorted({present.max_batch_size, max(1, present.max_batch_size // 4)}, reverse=True)
+    # Never less than now unless asked for: callers may send as many samples at once as the model takes today.
+    return grid.max_batch_sizes or (present.max_batch_size, 2 * present.max_batch_size)
 
 
 def _has_threads(config: Any) -> bool:
