@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from maas_client._base import BaseClient, Timeout, asked
-from maas_client._calls import Answer, Call, LiveCall, ParameterValue, ReadyCall
+from maas_client._calls import Answer, Call, InferAnswer, LiveCall, ParameterValue, ReadyCall
 from maas_client._deadline import Deadline
 from maas_client._map import MapOptions, Outcome, gather, send, told
 from maas_client._options import Options
@@ -19,6 +21,7 @@ from maas_client._result import InferResult
 from maas_client._sequence import AsyncSequence, SequenceState
 from maas_client._spec import ModelSpec
 from maas_client._steps import Exchange, Operation, Pause, Step
+from maas_client._stream import StreamCall
 from maas_client._url import Endpoint
 from maas_client._values import UNSET
 from maas_client.errors import MaasClientError
@@ -34,6 +37,9 @@ class AsyncWire(Protocol):
 
     async def exchange(self, call: Call, deadline: Deadline) -> Answer:
         """Makes one call."""
+
+    def stream(self, stream: StreamCall, deadline: Deadline) -> AsyncGenerator[InferAnswer, None]:
+        """Makes one call that any number of answers follow."""
 
     async def close(self) -> None:
         """Frees what the wire holds for the running loop."""
@@ -117,6 +123,41 @@ class AsyncClient(BaseClient[AsyncWire]):
             finally:
                 for task in pending:
                     task.cancel()
+
+    async def stream(
+        self,
+        model: str,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        outputs: Sequence[str] | None = None,
+        model_version: int | str | None = None,
+        timeout_s: Timeout = UNSET,
+        cast: bool = False,
+        request_id: str = "",
+        parameters: Mapping[str, ParameterValue] | None = None,
+        **named_inputs: Any,
+    ) -> AsyncIterator[InferResult]:
+        """Asks a decoupled model, and yields its answers as they come: see :meth:`maas_client.Client.stream`.
+
+        To leave the loop early and cancel at once, use ``contextlib.aclosing``: Python closes a forgotten asynchronous
+        iterator only some time later.
+        """
+        wanted = asked(
+            model, inputs, named_inputs, outputs=outputs, cast=cast, request_id=request_id, parameters=parameters
+        )
+        started, deadline = time.monotonic(), self._deadline(timeout_s)
+        stream, endpoint = await self._run(
+            self._core.begin_stream(model, wanted, model_version=model_version, deadline=deadline)
+        )
+        self._check_open()
+        try:
+            async with aclosing(self._wires[endpoint].stream(stream, deadline)) as answers:
+                async for answer in answers:
+                    yield self._core.stream_result(stream, endpoint, answer, started)
+        except MaasClientError as error:
+            self._core.endpoints.circuits[endpoint].failed(error)
+            raise
 
     async def predict(
         self,

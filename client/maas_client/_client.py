@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from maas_client._base import BaseClient, Timeout, asked
-from maas_client._calls import Answer, Call, LiveCall, ParameterValue, ReadyCall
+from maas_client._calls import Answer, Call, InferAnswer, LiveCall, ParameterValue, ReadyCall
 from maas_client._deadline import Deadline
 from maas_client._map import MapOptions, Outcome, gather, send, told
 from maas_client._options import Options
@@ -22,6 +22,7 @@ from maas_client._result import InferResult
 from maas_client._sequence import Sequence, SequenceState
 from maas_client._spec import ModelSpec
 from maas_client._steps import Exchange, Operation, Pause, Step
+from maas_client._stream import StreamCall
 from maas_client._url import Endpoint
 from maas_client._values import UNSET
 from maas_client.errors import MaasClientError
@@ -39,6 +40,9 @@ class Wire(Protocol):
 
     def exchange(self, call: Call, deadline: Deadline) -> Answer:
         """Makes one call."""
+
+    def stream(self, stream: StreamCall, deadline: Deadline) -> Iterator[InferAnswer]:
+        """Makes one call that any number of answers follow."""
 
     def close(self) -> None:
         """Frees what the wire holds."""
@@ -176,6 +180,58 @@ class Client(BaseClient[Wire]):
             finally:
                 for future in pending:
                     future.cancel()
+
+    def stream(
+        self,
+        model: str,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        outputs: SequenceOf[str] | None = None,
+        model_version: int | str | None = None,
+        timeout_s: Timeout = UNSET,
+        cast: bool = False,
+        request_id: str = "",
+        parameters: Mapping[str, ParameterValue] | None = None,
+        **named_inputs: Any,
+    ) -> Iterator[InferResult]:
+        """Asks a decoupled model, and yields its answers as they come; leaving the loop cancels on the server.
+
+        Over gRPC any tensor can be streamed; over HTTP (Triton's ``generate_stream``) one row with at most one axis.
+        A stream is not repeated when it fails.
+
+        Args:
+            model: its name.
+            inputs: input name -> values.
+            outputs: the outputs wanted; None is all.
+            model_version: None lets the server choose.
+            timeout_s: the deadline for all of the stream.
+            cast: as in :meth:`infer`.
+            request_id: comes back in the results.
+            parameters: the request's own.
+            named_inputs: input name -> values.
+
+        Yields:
+            a result for each answer.
+
+        Raises:
+            MaasClientError: as for :meth:`infer`, at the first answer or between two.
+        """
+        wanted = asked(
+            model, inputs, named_inputs, outputs=outputs, cast=cast, request_id=request_id, parameters=parameters
+        )
+        started, deadline = time.monotonic(), self._deadline(timeout_s)
+        stream, endpoint = self._run(
+            self._core.begin_stream(model, wanted, model_version=model_version, deadline=deadline)
+        )
+        self._check_open()
+        answers = self._wires[endpoint].stream(stream, deadline)
+        try:
+            for answer in answers:
+                yield self._core.stream_result(stream, endpoint, answer, started)
+        except MaasClientError as error:
+            self._core.endpoints.circuits[endpoint].failed(error)
+            raise
 
     def predict(
         self,

@@ -15,6 +15,7 @@ from maas_client._result import InferResult, Timing, joined
 from maas_client._retry import Retry
 from maas_client._spec import ModelSpec
 from maas_client._steps import Exchange, Operation, Pause, Together
+from maas_client._stream import StreamCall
 from maas_client.errors import (
     BadAnswerError,
     CircuitOpenError,
@@ -175,6 +176,25 @@ class Core:
             operations = [self.infer(model, part, model_version=newest, deadline=deadline) for part in parts]
             results = yield Together(operations)
         return joined(results)
+
+    def begin_stream(
+        self, model: str, asked: Asked, *, model_version: int | str | None, deadline: Deadline
+    ) -> Operation[tuple[StreamCall, int]]:
+        """The checked request of a stream, and the server that it goes to."""
+        version = self.version(model, model_version)
+        builder = yield from self.builder(model, version, deadline)
+        try:
+            call = builder.build(asked)
+        except InputError:
+            builder = yield from self._refreshed(builder, model, version, deadline)
+            call = builder.build(asked)
+        return StreamCall(call, builder.spec), (yield from self.choose(deadline))
+
+    def stream_result(self, stream: StreamCall, endpoint: int, answer: InferAnswer, started: float) -> InferResult:
+        """The caller's form of one answer of a stream; its time counts from the beginning of the stream."""
+        self.endpoints.circuits[endpoint].succeeded()
+        timing = Timing(0.0, time.monotonic() - started)
+        return self.result(stream.spec, stream.call.form.version, answer, timing)
 
     def result(self, spec: ModelSpec, version: str, answer: Answer, timing: Timing) -> InferResult:
         """The caller's form of an answer; a version that the description does not know makes it be fetched anew."""

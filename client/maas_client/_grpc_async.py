@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
 import grpc.aio
 
-from maas_client._calls import Answer, Call, LiveCall, ReadyCall
+from maas_client._calls import Answer, Call, InferAnswer, LiveCall, ReadyCall
 from maas_client._deadline import Deadline
-from maas_client._grpc_codec import decode_message, encode_call
+from maas_client._grpc_codec import (
+    decode_message,
+    decode_stream_message,
+    encode_call,
+    encode_stream,
+    is_last_message,
+)
 from maas_client._grpc_common import (
     CHANNEL_OPTIONS,
+    LEAVE_S,
+    STREAM_METHOD,
     compression,
     credentials,
     error_of_rpc,
@@ -22,6 +31,7 @@ from maas_client._grpc_common import (
     prepare,
 )
 from maas_client._options import Options
+from maas_client._stream import StreamCall
 from maas_client._url import Endpoint
 
 
@@ -57,6 +67,32 @@ class AsyncGrpcWire:
             raise error_of_rpc(error, call, deadline, self.endpoint) from error
         return decode_message(call, data, str(self.endpoint))
 
+    async def stream(self, stream: StreamCall, deadline: Deadline) -> AsyncGenerator[InferAnswer, None]:
+        """Sends one request and yields its answers; closing the iterator cancels on the server.
+
+        Raises:
+            TransportError, ServerError: by ``maas_client.errors.ERROR_TABLE``.
+        """
+        call = stream.call
+        answers = self._channel().stream_stream(STREAM_METHOD)(
+            timeout=deadline.remaining_s(),
+            metadata=self._metadata,
+            compression=self._compression,
+        )
+        try:
+            await answers.write(encode_stream(call))
+            while (data := await answers.read()) is not grpc.aio.EOF:
+                answer, is_last = decode_stream_message(call, data, str(self.endpoint))
+                if answer is not None:
+                    yield answer
+                if is_last:
+                    # Not before: a server whose client half-closes and then dies aborts (Triton 2.51).
+                    await answers.done_writing()
+        except grpc.RpcError as error:
+            raise error_of_rpc(error, call, deadline, self.endpoint) from error
+        finally:
+            await _leave(answers)
+
     async def close(self) -> None:
         """Closes the running loop's channel; calls under way end with ``CallCancelledError``."""
         channel = self._channels.pop(asyncio.get_running_loop(), None)
@@ -74,3 +110,16 @@ class AsyncGrpcWire:
                 channel = grpc.aio.insecure_channel(where, options=CHANNEL_OPTIONS)
             self._channels[loop] = channel
         return channel
+
+
+async def _leave(answers: Any) -> None:
+    """Ends a stream: by itself if it does so soon, or else by cancelling it."""
+    try:
+        async with asyncio.timeout(LEAVE_S):
+            while not answers.done() and (data := await answers.read()) is not grpc.aio.EOF:
+                if is_last_message(data):
+                    await answers.done_writing()
+    except (grpc.RpcError, TimeoutError):
+        return  # it has ended, or is not going to: nobody waits for how
+    finally:
+        answers.cancel()

@@ -28,7 +28,7 @@ from maas_client._calls import (
 )
 from maas_client._dtypes import decode
 from maas_client._protobuf import bytes_field, split_bytes_field, to_dict
-from maas_client.errors import BadAnswerError, RefusedValueError
+from maas_client.errors import BadAnswerError, InternalServerError, RefusedValueError
 
 SERVICE = "/inference.GRPCInferenceService/"
 MAX_MESSAGE_BYTES = 2**31 - 1
@@ -156,13 +156,49 @@ def decode_infer(data: bytes) -> InferAnswer:
     Raises:
         ValueError, DecodeError: they are not one.
     """
-    raw: Sequence[bytes | memoryview]
     if len(data) < _COPY_BELOW_BYTES:
         message = pb.ModelInferResponse.FromString(data)
-        raw = message.raw_output_contents
-    else:
-        rest, raw = split_bytes_field(data, RAW_OUTPUT_CONTENTS)
-        message = pb.ModelInferResponse.FromString(rest)
+        return _answer(message, message.raw_output_contents)
+    rest, raw = split_bytes_field(data, RAW_OUTPUT_CONTENTS)
+    return _answer(pb.ModelInferResponse.FromString(rest), raw)
+
+
+def encode_stream(call: InferCall) -> bytes:
+    """The request of a stream: the server tells which answer is the last one."""
+    parameters = {**call.parameters, "triton_enable_empty_final_response": True}
+    return encode_infer(InferCall(call.form, call.data, parameters, call.request_id))
+
+
+def decode_stream_message(call: InferCall, data: bytes, endpoint: str) -> tuple[InferAnswer | None, bool]:
+    """One answer of a stream, None where the message only ends it, and whether it was the last.
+
+    Raises:
+        InternalServerError: the message tells an error of the model.
+        BadAnswerError: the message does not follow the protocol.
+    """
+    try:
+        message = pb.ModelStreamInferResponse.FromString(data)
+        if message.error_message:
+            text = f"{call.model} answered: {message.error_message}"
+            raise InternalServerError(text, model=call.model, endpoint=endpoint, code="INTERNAL")
+        response = message.infer_response
+        is_last = response.parameters["triton_final_response"].bool_param
+        if is_last and not response.outputs:
+            return None, True
+        return _answer(response, response.raw_output_contents), is_last
+    except (DecodeError, ValueError) as error:
+        raise BadAnswerError(
+            f"{call.model}: the answer breaks the protocol: {error}", model=call.model, endpoint=endpoint
+        ) from error
+
+
+def is_last_message(data: bytes) -> bool:
+    """Whether no answer of the stream follows."""
+    response = pb.ModelStreamInferResponse.FromString(data).infer_response
+    return bool(response.parameters["triton_final_response"].bool_param)
+
+
+def _answer(message: Any, raw: Sequence[bytes | memoryview]) -> InferAnswer:
     if len(raw) != len(message.outputs):
         raise ValueError(f"{len(message.outputs)} outputs are described and {len(raw)} came")
     outputs = {

@@ -50,6 +50,15 @@ def prepare(endpoint: Endpoint) -> str:
     return f"127.0.0.1:{endpoint.port}" if endpoint.host == "localhost" else endpoint.authority
 
 
+STREAM_METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
+"""Without the header ``triton_grpc_error``: Triton 2.51 dies of a model's error in a stream that carries it."""
+
+
+LEAVE_S = 0.1
+"""How long a stream that its caller left may still end by itself before it is cancelled: a cancellation that meets the
+last answer kills Triton 2.51 (about one in 130 where it is provoked), so short streams are let run out."""
+
+
 def credentials(options: Options) -> grpc.ChannelCredentials:
     """For grpcs."""
     tls = options.tls

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
 
-from maas_client._calls import Answer, Call, LiveCall, ReadyCall
+from maas_client._calls import Answer, Call, InferAnswer, LiveCall, ReadyCall
 from maas_client._deadline import Deadline
-from maas_client._grpc_codec import decode_message, encode_call
+from maas_client._grpc_codec import (
+    decode_message,
+    decode_stream_message,
+    encode_call,
+    encode_stream,
+    is_last_message,
+)
 from maas_client._grpc_common import (
     CHANNEL_OPTIONS,
+    LEAVE_S,
+    STREAM_METHOD,
     compression,
     credentials,
     error_of_rpc,
@@ -20,6 +30,7 @@ from maas_client._grpc_common import (
     prepare,
 )
 from maas_client._options import Options
+from maas_client._stream import StreamCall
 from maas_client._url import Endpoint
 
 
@@ -76,6 +87,39 @@ class GrpcWire:
             raise error_of_rpc(error, call, deadline, self.endpoint) from error
         return decode_message(call, data, str(self.endpoint))
 
+    def stream(self, stream: StreamCall, deadline: Deadline) -> Iterator[InferAnswer]:
+        """Sends one request and yields its answers; closing the iterator cancels on the server.
+
+        Raises:
+            TransportError, ServerError: by ``maas_client.errors.ERROR_TABLE``.
+        """
+        call = stream.call
+        message = encode_stream(call)
+        is_over = threading.Event()
+
+        def requests() -> Iterator[bytes]:
+            yield message
+            # Ending here half-closes the stream; a server whose client then dies aborts (Triton 2.51).
+            is_over.wait()
+
+        answers = self._own_channel().channel.stream_stream(STREAM_METHOD)(
+            requests(),
+            timeout=deadline.remaining_s(),
+            metadata=self._metadata,
+            compression=self._compression,
+        )
+        try:
+            for data in answers:
+                answer, is_last = decode_stream_message(call, data, str(self.endpoint))
+                if answer is not None:
+                    yield answer
+                if is_last:
+                    is_over.set()
+        except grpc.RpcError as error:
+            raise error_of_rpc(error, call, deadline, self.endpoint) from error
+        finally:
+            _leave(answers, is_over)
+
     def close(self) -> None:
         """Closes the channel; calls under way end with ``CallCancelledError``."""
         if self._channel.pid == os.getpid():
@@ -86,3 +130,19 @@ class GrpcWire:
             # A channel does not live on in a forked child.
             self._channel = _Channel(self.endpoint, self._options)
         return self._channel
+
+
+def _leave(answers: Any, is_over: threading.Event) -> None:
+    """Ends a stream: by itself if it does so soon, or else by cancelling it."""
+    timer = threading.Timer(LEAVE_S, answers.cancel)
+    timer.start()
+    try:
+        while answers.is_active():
+            if is_last_message(next(answers)):
+                is_over.set()
+    except (grpc.RpcError, StopIteration):
+        return  # it has ended: nobody waits for how
+    finally:
+        timer.cancel()
+        answers.cancel()
+        is_over.set()

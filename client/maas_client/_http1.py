@@ -40,6 +40,13 @@ class UntilClose:
     """The reader needs all that comes until the server closes the connection."""
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The data of one server-sent event."""
+
+    data: bytes
+
+
 Need = Until | Exactly | UntilClose
 Reader = Generator[Need, "bytes | bytearray", tuple[HttpResponse, bool]]
 
@@ -65,10 +72,46 @@ def read_response() -> Reader:
     Raises:
         ValueError: what came is not HTTP/1.1.
     """
-    status, headers = 100, {"": ""}
-    version = b""
-    while 100 <= status < 200:
+    version, status, headers = yield from _read_head()
+    return (yield from _read_rest(version, status, headers))
+
+
+def read_events() -> Generator[Need | Event, bytes | bytearray, HttpResponse | None]:
+    """Reads a response of server-sent events.
+
+    Yields:
+        what is needed next, which the driver sends back; or an event, for which it sends b"".
+
+    Returns:
+        None after the last event, or the whole response where it is none of events.
+
+    Raises:
+        ValueError: what came is not HTTP/1.1, or its events are not in chunks.
+    """
+    version, status, headers = yield from _read_head()
+    if status != 200 or not headers.get("content-type", "").startswith("text/event-stream"):
+        response, _ = yield from _read_rest(version, status, headers)
+        return response
+    if "chunked" not in headers.get("transfer-encoding", "").lower():
+        raise ValueError("events that do not come in chunks")
+    rest = b""
+    while chunk := (yield from _read_chunk()):
+        *events, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
+        for event in events:
+            lines = [line.removeprefix(b"data:").strip() for line in event.split(b"\n") if line.startswith(b"data:")]
+            if lines:
+                yield Event(b"\n".join(lines))
+    return None
+
+
+def _read_head() -> Generator[Need, bytes | bytearray, tuple[bytes, int, dict[str, str]]]:
+    while True:
         version, status, headers = _parse_head(bytes((yield Until(HEAD_END))))
+        if not 100 <= status < 200:
+            return version, status, headers
+
+
+def _read_rest(version: bytes, status: int, headers: dict[str, str]) -> Reader:
     keep_alive = version == b"HTTP/1.1" and headers.get("connection", "").lower() != "close"
     encoding = headers.get("content-encoding", "identity")
     head: bytes | bytearray
@@ -149,18 +192,23 @@ def _split(body: bytearray, headers: dict[str, str]) -> tuple[bytearray, bytearr
     return body[:length], body[length:]
 
 
+def _read_chunk() -> Generator[Need, bytes | bytearray, bytes | bytearray]:
+    """The next chunk's content; empty after the last one, whose trailers carry nothing that we read."""
+    line = bytes((yield Until(LINE_END)))
+    size_bytes = int(line.removesuffix(LINE_END).partition(b";")[0].strip(), 16)
+    if size_bytes < 0:
+        raise ValueError(f"a chunk of {size_bytes} bytes")
+    if size_bytes:
+        chunk = yield Exactly(size_bytes)
+        yield Exactly(len(LINE_END))
+        return chunk
+    while (yield Until(LINE_END)) != LINE_END:
+        continue
+    return b""
+
+
 def _read_chunks() -> Generator[Need, bytes | bytearray, bytearray]:
     body = bytearray()
-    while True:
-        line = bytes((yield Until(LINE_END)))
-        digits = line.removesuffix(LINE_END).partition(b";")[0].strip()
-        size_bytes = int(digits, 16)
-        if size_bytes < 0:
-            raise ValueError(f"a chunk of {size_bytes} bytes")
-        if size_bytes == 0:
-            break
-        body += yield Exactly(size_bytes)
-        yield Exactly(len(LINE_END))
-    while (yield Until(LINE_END)) != LINE_END:
-        pass  # trailers carry nothing that we read
+    while chunk := (yield from _read_chunk()):
+        body += chunk
     return body

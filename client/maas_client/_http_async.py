@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections.abc import AsyncGenerator
 
-from maas_client._calls import Answer, Call
+from maas_client._calls import Answer, Call, InferAnswer
 from maas_client._deadline import Deadline
-from maas_client._http1 import MAX_HEAD_BYTES, Exactly, Need, Until, read_response
-from maas_client._http_codec import HttpResponse, decode_response, encode_call
+from maas_client._http1 import MAX_HEAD_BYTES, Event, Exactly, Need, Until, read_events, read_response
+from maas_client._http_codec import HttpResponse, decode_response, encode_call, error_of
 from maas_client._http_common import RequestEncoder, answer_errors, connect_errors
 from maas_client._options import Options
+from maas_client._stream import StreamCall, decode_event, encode_generate
 from maas_client._url import Endpoint
 
 _MAX_IDLE = 64
@@ -55,6 +57,29 @@ class AsyncHttpWire:
             else:
                 connection.close()
         return decode_response(call, response, str(self.endpoint))
+
+    async def stream(self, stream: StreamCall, deadline: Deadline) -> AsyncGenerator[InferAnswer, None]:
+        """Sends one request and yields its answers; closing the iterator hangs up, which cancels on the server.
+
+        Raises:
+            TransportError, ServerError: by ``maas_client.errors.ERROR_TABLE``.
+        """
+        pieces = self._encoder.pieces(encode_generate(stream))
+        with connect_errors(stream.call, deadline, self.endpoint):
+            connection = await self._connect(deadline)
+        try:
+            steps = connection.events(pieces)
+            while True:
+                with answer_errors(stream.call, deadline, self.endpoint):
+                    async with asyncio.timeout(deadline.remaining_s()):
+                        step = await anext(steps, None)
+                if isinstance(step, HttpResponse):
+                    raise error_of(stream.call, step, str(self.endpoint))
+                if step is None:
+                    return
+                yield decode_event(stream, step.data, str(self.endpoint))
+        finally:
+            connection.close()
 
     async def close(self) -> None:
         """Closes the idle connections of the running loop; those of other loops end with their loop."""
@@ -108,6 +133,25 @@ class _Connection:
                 need = reader.send(await self._read(need))
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]  # StopIteration.value is not typed
+
+    async def events(self, pieces: tuple[bytes | memoryview, ...]) -> AsyncGenerator[Event | HttpResponse, None]:
+        for piece in pieces:
+            self._writer.write(piece)
+        await self._writer.drain()
+        reader = read_events()
+        step: Need | Event = next(reader)
+        while True:
+            data = b""
+            if isinstance(step, Event):
+                yield step
+            else:
+                data = await self._read(step)
+            try:
+                step = reader.send(data)
+            except StopIteration as stop:
+                if stop.value is not None:
+                    yield stop.value
+                return
 
     async def _read(self, need: Need) -> bytes:
         try:

@@ -61,14 +61,15 @@ def encode_call(call: Call) -> HttpRequest:
     if isinstance(call, LiveCall):
         return HttpRequest("GET", "/v2/health/live")
     if isinstance(call, ReadyCall):
-        path = f"{_model_path(call.model, call.version)}/ready" if call.model else "/v2/health/ready"
+        path = f"{model_path(call.model, call.version)}/ready" if call.model else "/v2/health/ready"
         return HttpRequest("GET", path)
     if isinstance(call, MetadataCall):
-        return HttpRequest("GET", _model_path(call.model, call.version) if call.model else "/v2")
-    return HttpRequest("GET", f"{_model_path(call.model, call.version)}/config")
+        return HttpRequest("GET", model_path(call.model, call.version) if call.model else "/v2")
+    return HttpRequest("GET", f"{model_path(call.model, call.version)}/config")
 
 
-def _model_path(model: str, version: str) -> str:
+def model_path(model: str, version: str) -> str:
+    """``/v2/models/MODEL``, with the version where one is asked for."""
     path = f"/v2/models/{quote(model, safe='')}"
     return f"{path}/versions/{quote(version, safe='')}" if version else path
 
@@ -80,7 +81,7 @@ def _encode_infer(call: InferCall) -> HttpRequest:
         head = call.form.heads.get("http") or call.form.heads.setdefault("http", _infer_head(call))
     return HttpRequest(
         "POST",
-        f"{_model_path(call.model, call.form.version)}/infer",
+        f"{model_path(call.model, call.form.version)}/infer",
         (("Content-Type", "application/octet-stream"), ("Inference-Header-Content-Length", str(len(head)))),
         (head, *call.data),
     )
@@ -112,13 +113,14 @@ def decode_response(call: Call, response: HttpResponse, endpoint: str) -> Answer
     if isinstance(call, LiveCall | ReadyCall) and response.status in {200, 400, 404, 503}:
         return response.status == 200
     if response.status != 200:
-        raise _error_of(call, response, endpoint)
+        raise error_of(call, response, endpoint)
     if isinstance(call, InferCall):
         return _decode_infer(call, response, endpoint)
     return _json_object(response.head, call, endpoint)
 
 
-def _error_of(call: Call, response: HttpResponse, endpoint: str) -> MaasClientError:
+def error_of(call: Call, response: HttpResponse, endpoint: str) -> MaasClientError:
+    """The exception that an error response stands for."""
     text = bytes(response.head + response.tail)
     try:
         message = str(json.loads(text)["error"])

@@ -6,13 +6,15 @@ import os
 import socket
 import ssl
 import threading
+from collections.abc import Iterator
 
-from maas_client._calls import Answer, Call
+from maas_client._calls import Answer, Call, InferAnswer
 from maas_client._deadline import Deadline
-from maas_client._http1 import MAX_HEAD_BYTES, Exactly, Need, Until, read_response
-from maas_client._http_codec import HttpRequest, HttpResponse, decode_response, encode_call
+from maas_client._http1 import MAX_HEAD_BYTES, Event, Exactly, Need, Until, read_events, read_response
+from maas_client._http_codec import HttpRequest, HttpResponse, decode_response, encode_call, error_of
 from maas_client._http_common import RequestEncoder, answer_errors, connect_errors
 from maas_client._options import Options
+from maas_client._stream import StreamCall, decode_event, encode_generate
 from maas_client._url import Endpoint
 
 _MAX_IDLE = 32
@@ -50,6 +52,28 @@ class HttpWire:
         """
         response = self._send(encode_call(call), call, deadline)
         return decode_response(call, response, str(self.endpoint))
+
+    def stream(self, stream: StreamCall, deadline: Deadline) -> Iterator[InferAnswer]:
+        """Sends one request and yields its answers; closing the iterator hangs up, which cancels on the server.
+
+        Raises:
+            TransportError, ServerError: by ``maas_client.errors.ERROR_TABLE``.
+        """
+        pieces = self._encoder.pieces(encode_generate(stream))
+        with connect_errors(stream.call, deadline, self.endpoint):
+            connection = self._connect(deadline)
+        try:
+            steps = connection.events(pieces, deadline)
+            while True:
+                with answer_errors(stream.call, deadline, self.endpoint):
+                    step = next(steps, None)
+                if isinstance(step, HttpResponse):
+                    raise error_of(stream.call, step, str(self.endpoint))
+                if step is None:
+                    return
+                yield decode_event(stream, step.data, str(self.endpoint))
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Closes the idle connections."""
@@ -139,6 +163,24 @@ class _Connection:
             except StopIteration as stop:
                 response, keep_alive = stop.value
                 return response, keep_alive and not self._buffer
+
+    def events(self, pieces: tuple[bytes | memoryview, ...], deadline: Deadline) -> Iterator[Event | HttpResponse]:
+        """Sends one request and yields the events of its response, or the response where it is none of events."""
+        self._write(pieces, deadline)
+        reader = read_events()
+        step: Need | Event = next(reader)
+        while True:
+            data: bytes | bytearray = b""
+            if isinstance(step, Event):
+                yield step
+            else:
+                data = self._read(step, deadline)
+            try:
+                step = reader.send(data)
+            except StopIteration as stop:
+                if stop.value is not None:
+                    yield stop.value
+                return
 
     def _arm(self, deadline: Deadline) -> None:
         remaining_s = deadline.remaining_s()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,12 @@ import numpy as np
 from maas_client._calls import Answer, Call, ConfigCall, InferAnswer, InferCall, LiveCall, ParameterValue, ReadyCall
 from maas_client._deadline import Deadline
 from maas_client._dtypes import NUMPY_OF, Array, decode
+from maas_client._stream import StreamCall
 from maas_client.errors import MaasClientError, NotFoundError, RefusedValueError
 
 Outputs = Mapping[str, Any]
+Answers = Outputs | Sequence[Outputs]
+"""What one call is answered with: one answer, or those of a stream."""
 Tensors = Mapping[str, tuple[str, Sequence[int]]]
 
 
@@ -50,7 +53,7 @@ class FakeCall:
 
 @dataclass(slots=True)
 class _Reply:
-    make: Callable[[FakeCall], Outputs | MaasClientError]
+    make: Callable[[FakeCall], Answers | MaasClientError]
     delay_s: float
     times: int
 
@@ -113,7 +116,7 @@ class FakeTransport:
     def answer(
         self,
         model: str,
-        outputs: Outputs | Callable[[FakeCall], Outputs],
+        outputs: Answers | Callable[[FakeCall], Answers],
         *,
         delay_s: float = 0.0,
         times: int = 1,
@@ -122,7 +125,8 @@ class FakeTransport:
 
         Args:
             model: a model added before.
-            outputs: name -> values, or a function that makes them from the call.
+            outputs: name -> values, a list of such mappings for a stream, or a function that makes either from the
+                call.
             delay_s: how long the server takes; longer than the call's deadline ends in ``DeadlineExceededError``.
             times: for so many calls; the last reply of the script stays for all that follow.
         """
@@ -143,6 +147,20 @@ class FakeTransport:
         if isinstance(outcome, MaasClientError):
             raise outcome
         return outcome
+
+    def stream(self, stream: StreamCall, deadline: Deadline) -> Iterator[InferAnswer]:
+        """Makes one call that any number of answers follow; the delay comes before the first."""
+        delay_s, outcome = self.stream_outcome(stream, deadline)
+        time.sleep(delay_s)
+        if isinstance(outcome, MaasClientError):
+            raise outcome
+        yield from outcome
+
+    def stream_outcome(
+        self, stream: StreamCall, deadline: Deadline
+    ) -> tuple[float, list[InferAnswer] | MaasClientError]:
+        """How a stream goes, and after how many seconds it begins."""
+        return self._infer(self._models[stream.spec.name], stream.call, deadline)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -167,10 +185,13 @@ class FakeTransport:
             text = f"Request for unknown model: '{call.model}' is not found" if call.model else "no server metadata"
             return 0.0, NotFoundError(text, model=call.model, code="404")
         if isinstance(call, InferCall):
-            return self._infer(known, call, deadline)
+            delay_s, outcome = self._infer(known, call, deadline)
+            return delay_s, outcome[0] if isinstance(outcome, list) else outcome
         return 0.0, dict(known.config if isinstance(call, ConfigCall) else known.metadata)
 
-    def _infer(self, known: _Model, call: InferCall, deadline: Deadline) -> tuple[float, Answer | MaasClientError]:
+    def _infer(
+        self, known: _Model, call: InferCall, deadline: Deadline
+    ) -> tuple[float, list[InferAnswer] | MaasClientError]:
         form = call.form
         inputs = {
             name: decode(data, datatype, shape)
@@ -185,17 +206,16 @@ class FakeTransport:
         remaining_s = deadline.remaining_s()
         if remaining_s is not None and reply.delay_s > remaining_s:
             return remaining_s, deadline.error(call.model, "", "waiting for the answer")
-        outputs = reply.make(seen)
-        if isinstance(outputs, MaasClientError):
-            return reply.delay_s, outputs
-        datatypes = {entry["name"]: entry["datatype"] for entry in known.metadata["outputs"]}
-        arrays = {
-            name: _array(values, datatypes[name])
-            for name, values in outputs.items()
-            if not form.outputs or name in form.outputs
-        }
+        made = reply.make(seen)
+        if isinstance(made, MaasClientError):
+            return reply.delay_s, made
         version = int(form.version or known.metadata["versions"][-1])
-        return reply.delay_s, InferAnswer(call.model, version, call.request_id, arrays, {})
+        datatypes = {entry["name"]: entry["datatype"] for entry in known.metadata["outputs"]}
+        answers = [
+            InferAnswer(call.model, version, call.request_id, _arrays(outputs, datatypes, form.outputs), {})
+            for outputs in ([made] if isinstance(made, Mapping) else made)
+        ]
+        return reply.delay_s, answers
 
 
 class AsyncFakeWire:
@@ -215,8 +235,24 @@ class AsyncFakeWire:
             raise outcome
         return outcome
 
+    async def stream(self, stream: StreamCall, deadline: Deadline) -> AsyncGenerator[InferAnswer, None]:
+        """Makes one call that any number of answers follow."""
+        # Imported here, as above.
+        import asyncio
+
+        delay_s, outcome = self._transport.stream_outcome(stream, deadline)
+        await asyncio.sleep(delay_s)
+        if isinstance(outcome, MaasClientError):
+            raise outcome
+        for answer in outcome:
+            yield answer
+
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _arrays(outputs: Outputs, datatypes: Mapping[str, str], wanted: Sequence[str]) -> dict[str, Array]:
+    return {name: _array(values, datatypes[name]) for name, values in outputs.items() if not wanted or name in wanted}
 
 
 def _described(tensors: Tensors) -> list[dict[str, Any]]:

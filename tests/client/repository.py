@@ -97,6 +97,40 @@ class TritonPythonModel:
 '''
 
 
+_COUNTER = '''
+import time
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    """Counts to n; -1 counts for ever, -2 fails after two answers. `cancelled` is the number of streams that were."""
+
+    def initialize(self, args):
+        self._cancelled = 0
+
+    def execute(self, requests):
+        for request in requests:
+            self._count(request, int(pb_utils.get_input_tensor_by_name(request, "n").as_numpy().ravel()[0]))
+
+    def _count(self, request, n):
+        sender = request.get_response_sender()
+        for i in range(n if n >= 0 else 1000):
+            if request.is_cancelled():
+                self._cancelled += 1
+                break
+            if n == -2 and i == 2:
+                sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError("asked to fail")))
+                break
+            sender.send(pb_utils.InferenceResponse([
+                pb_utils.Tensor("i", np.array([i], np.int32)),
+                pb_utils.Tensor("text", np.array([f"tökén {i}"], object)),
+                pb_utils.Tensor("cancelled", np.array([self._cancelled], np.int32)),
+            ]))
+            time.sleep(0.01 if n < 0 else 0)
+        sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+'''
+
+
 def _tensor(kind: str, name: str, datatype: str, dims: str, optional: bool = False) -> str:
     of_config = "STRING" if datatype == "BYTES" else datatype
     line = f'{kind} {{ name: "{name}" data_type: TYPE_{of_config} dims: {dims}'
@@ -114,7 +148,8 @@ def write_repository(folder: Path) -> None:
 
     `anything`: an optional input xFP32_2 (and so on) of each datatype and rank, no batching;
     `small`: x FP32 [batch <= 4, 1, 3], which refuses NaN; `texts`: x BYTES [batch <= 8, 1]; `pictures`: a classifier;
-    `sums`, `sums_by_short_id`: running totals of sequences, dropped after 0.5 s without a step.
+    `sums`, `sums_by_short_id`: running totals of sequences, dropped after 0.5 s without a step;
+    `counter`: decoupled, counts up to n.
     """
     everything = "".join(
         _tensor("input", f"x{datatype}_{rank}", datatype, str([-1] * rank), optional=True)
@@ -134,9 +169,20 @@ def write_repository(folder: Path) -> None:
         + _tensor("output", "score", "FP32", "[2]")
         + _tensor("output", "error", "BYTES", "[1]")
     )
+    _write_counter(folder)
     _write_sums(folder, "sums", "UINT64")
     _write_sums(folder, "sums_by_short_id", "INT32")
     _write(folder, "pictures", "max_batch_size: 8\n" + pictures, _CLASSIFIER)
+
+
+def _write_counter(folder: Path) -> None:
+    tensors = (
+        _tensor("input", "n", "INT32", "[1]")
+        + _tensor("output", "i", "INT32", "[1]")
+        + _tensor("output", "text", "BYTES", "[1]")
+        + _tensor("output", "cancelled", "INT32", "[1]")
+    )
+    _write(folder, "counter", "model_transaction_policy { decoupled: true }\n" + tensors, _COUNTER)
 
 
 def _write_sums(folder: Path, name: str, id_type: str) -> None:
@@ -186,7 +232,7 @@ class TritonPythonModel:
 
 
 def write_documented(folder: Path) -> None:
-    """Stand-ins for the models of the documentation: `digits_cnn`, `digits` and `adder`."""
+    """Stand-ins for the models of the documentation: `digits_cnn`, `digits`, `adder` and `counter`."""
     cnn = _tensor("input", "image", "FP32", "[1, 28, 28]") + _tensor("output", "logits", "FP32", "[10]")
     _write(folder, "digits_cnn", "max_batch_size: 32\n" + cnn, _LOGITS)
     digits = (
@@ -197,3 +243,4 @@ def write_documented(folder: Path) -> None:
     )
     _write(folder, "digits", "max_batch_size: 32\n" + digits, _SEVENS)
     _write_sums(folder, "adder", "UINT64")
+    _write_counter(folder)

@@ -139,7 +139,7 @@ def _serve_connection(server: Scripted, connection: socket.socket, stop: threadi
             connection.sendall(http(b"", 200 if server.ready else 400))
         elif path.endswith("/config"):
             connection.sendall(http(json.dumps(server.config()).encode()))
-        elif not path.endswith("/infer"):
+        elif not path.endswith(("/infer", "/generate_stream")):
             server.described += 1
             connection.sendall(http(json.dumps(server.metadata()).encode()))
         else:

@@ -38,6 +38,7 @@ def test_every_recipe_runs(
     assert set(comments) <= set(said)
     assert "7 (0.90)" in said
     assert "6.0" in said
+    assert "tökén 2" in said
     assert names["best"] == [0] * 100
 
 
