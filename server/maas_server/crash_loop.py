@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-STABLE_S = 10.0
+STABLE_S = 5.0
 """What lived this long was not in a crash loop."""
 CRASH_LIMIT = 3
 _LONGEST_DELAY_S = 30.0

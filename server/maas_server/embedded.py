@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maas_core.layout import build_dir
-from maas_server.errors import NothingToServe, StartFailed
-from maas_server.launcher import Launcher, RunningTriton
+from maas_server.errors import NothingToServe
+from maas_server.launcher import Launcher
 from maas_server.loading import Loader, ready_models
 from maas_server.ports import LOOPBACK
-from maas_server.process import describe_exit
 from maas_server.triton_http import TritonHttp
-
-_EXIT_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def embedded_triton(
         backends: folders with further backends, one sub-folder each; ours are there in any case.
         token: closes the shared-memory, repository, trace and logging APIs to everybody who does not send it.
         log_path: by default a new file under ``build/state/logs/``.
-        load_timeout_s: how long one model may take to load.
+        load_timeout_s: how long the models may take to load.
         stop_timeout_s: how long requests in flight may take when the block ends.
         extra_arguments: further arguments of ``tritonserver``.
 
@@ -92,6 +89,7 @@ def embedded_triton(
     launcher = Launcher(
         repository,
         log_path or new_log_path(repository.resolve().name),
+        ports={"http": http_port, "grpc": grpc_port, "metrics": metrics_port},
         tritonserver=tritonserver,
         backends=backends,
         token=token,
@@ -99,16 +97,18 @@ def embedded_triton(
         extra_arguments=extra_arguments,
     )
     try:
-        running = launcher.start({"http": http_port, "grpc": grpc_port, "metrics": metrics_port})
+        running = launcher.start(chosen, load_timeout_s)
         try:
-            failed = _load(launcher, running, repository, chosen, load_timeout_s)
+            ready = ready_models(running.api)
+            missing = [model for model in chosen if model not in ready]
+            failed = Loader(running.api, repository, running.failures, load_timeout_s).load_all(missing)
             yield EmbeddedTriton(
                 http_url=running.api.address,
-                grpc_url=f"{LOOPBACK}:{running.ports['grpc']}",
-                metrics_url=f"http://{LOOPBACK}:{running.ports['metrics']}/metrics",
+                grpc_url=f"{LOOPBACK}:{launcher.ports['grpc']}",
+                metrics_url=f"http://{LOOPBACK}:{launcher.ports['metrics']}/metrics",
                 pid=running.process.pid,
                 log_path=launcher.log_path,
-                models=ready_models(running.api),
+                models=ready,
                 failed=failed,
                 startup_s=time.monotonic() - running.started,
                 api=running.api,
@@ -142,18 +142,3 @@ def new_log_path(name: str) -> Path:
     """A log file of its own for one server."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return build_dir() / "state" / "logs" / f"{name}-{stamp}-{time.monotonic_ns() % 10**6:06d}.log"
-
-
-def _load(
-    launcher: Launcher, running: RunningTriton, repository: Path, models: Sequence[str], timeout_s: float
-) -> dict[str, str]:
-    loader = Loader(running.api, repository, running.failures, timeout_s)
-    failed = loader.load_all(models)
-    # A server that does not answer has ended, or is about to.
-    exit_code = None if running.api.is_ready() else running.process.wait(_EXIT_TIMEOUT_S)
-    if exit_code is not None:
-        raise StartFailed(
-            f"the server ended ({describe_exit(exit_code)}) while loading {', '.join(sorted(loader.loading))}",
-            f"name the other models with --models; the log is {launcher.log_path}",
-        )
-    return failed

@@ -45,6 +45,22 @@ class NothingToServe(MaasError):
 
 
 class StartFailed(MaasError):
-    """The server ended, or did not become ready in time."""
+    """The server ended, or did not become ready in time.
+
+    Attributes:
+        loading: the models whose loading had begun and not ended.
+        timed_out: whether it was still running.
+    """
 
     exit_code = ExitCode.NOT_REACHABLE
+
+    def __init__(
+        self, message: str, mend: str, *, loading: frozenset[str] = frozenset(), timed_out: bool = False
+    ) -> None:
+        super().__init__(message, mend)
+        self.loading = loading
+        self.timed_out = timed_out
+
+
+class StartCancelled(Exception):
+    """The start was given up on request; nobody has to be told."""

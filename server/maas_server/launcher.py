@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from maas_server.binary import backends_dir, find_binary
-from maas_server.errors import PortTaken, StartFailed
+from maas_server.errors import StartCancelled, StartFailed
 from maas_server.failures import FailureReader
 from maas_server.leftovers import shm_prefix
-from maas_server.ports import LOOPBACK, choose_ports
+from maas_server.ports import LOOPBACK, PortHold
 from maas_server.process import TritonOptions, TritonProcess, describe_exit
 from maas_server.runtime_dir import make_runtime_dir
-from maas_server.server_log import last_error, missing_library, read_log
+from maas_server.server_log import last_error, missing_library, read_log, unfinished_models
 from maas_server.triton_http import TritonHttp
 
 _POLL_S = 0.02
@@ -25,12 +25,11 @@ ANY_PORT: Mapping[str, int] = {"http": 0, "grpc": 0, "metrics": 0}
 
 @dataclass(frozen=True)
 class RunningTriton:
-    """A server that answers; it may still have to load its models.
+    """A server that answers.
 
     Attributes:
         process: the process.
         api: its endpoints.
-        ports: by name: http, grpc, metrics.
         log_start: the byte where this run begins in the log.
         failures: finds out why a model does not load.
         started: when, by ``time.monotonic()``.
@@ -38,24 +37,29 @@ class RunningTriton:
 
     process: TritonProcess
     api: TritonHttp
-    ports: Mapping[str, int]
     log_start: int
     failures: FailureReader
     started: float
 
 
 class Launcher:
-    """Starts servers over one repository, one at a time. Close it to remove its runtime folder.
+    """Starts servers over one repository, one at a time, on the same ports. Close it when it is done.
 
     Args:
         repository: a folder with one sub-folder per model.
         log_path: where the servers write.
+        ports: of http, grpc and metrics; 0 takes a free one.
         tritonserver: the server to run; by default the one on ``PATH``, else the wheel's.
         backends: folders with further backends; ours are there in any case.
         token: what opens the restricted APIs; ``None`` restricts none.
         address: what HTTP and gRPC listen on.
         exit_timeout_s: how long a stopping server waits for requests in flight.
         extra_arguments: further arguments of ``tritonserver``.
+
+    Raises:
+        TritonNotFound: where there is no ``tritonserver``.
+        UnusableEnvironment: where this machine or this Python cannot run it.
+        PortTaken: where a given port is in use.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Launcher:
         repository: Path,
         log_path: Path,
         *,
+        ports: Mapping[str, int] = ANY_PORT,
         tritonserver: Path | None = None,
         backends: Sequence[Path] = (),
         token: str | None = None,
@@ -78,40 +83,45 @@ class Launcher:
         self._exit_timeout_s = max(1, int(exit_timeout_s))
         self._extra_arguments = extra_arguments
         self._runs = 0
+        self._hold = PortHold(ports, address)
         self._runtime = make_runtime_dir(self.binary, repository, [*backends, backends_dir()])
 
     def close(self) -> None:
-        """Removes the runtime folder."""
+        """Gives the ports up and removes the runtime folder."""
+        self._hold.release()
         self._runtime.remove()
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """The ports of http, grpc and metrics; every server of this launcher has the same."""
+        return self._hold.ports
 
     @property
     def shm_prefix(self) -> str:
         """The start of the names of the current run's shared memory."""
         return shm_prefix(self._runs)
 
-    def start(self, wanted: Mapping[str, int] = ANY_PORT) -> RunningTriton:
-        """Starts a server without any model loaded, and waits until it answers.
+    def start(
+        self,
+        models: Sequence[str] = (),
+        timeout_s: float = _START_TIMEOUT_S,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> RunningTriton:
+        """Starts a server, and waits until it has tried to load ``models`` and answers.
 
         Args:
-            wanted: the ports of http, grpc and metrics; 0 takes a free one.
+            models: what it loads before it listens; one that does not load leaves the others serving.
+            timeout_s: how long that may take.
+            cancelled: whether to give up.
 
         Raises:
-            PortTaken: where a given port is in use.
-            StartFailed: where the server ended; with the reason from its log.
+            StartFailed: where the server ended or took too long; with the reason from its log.
+            StartCancelled: where ``cancelled`` said so.
         """
-        tries = 3 if 0 in wanted.values() else 1
-        for _ in range(tries - 1):
-            try:
-                return self._start_once(wanted)
-            except PortTaken:
-                # A free port may be taken by another process between its choice and its use; a given one not.
-                choose_ports({name: port for name, port in wanted.items() if port}, self._address)
-        return self._start_once(wanted)
-
-    def _start_once(self, wanted: Mapping[str, int]) -> RunningTriton:
-        ports = choose_ports(wanted, self._address)
+        ports = self._hold.ports
         self._runs += 1
         options = TritonOptions(
+            models=models,
             http_port=ports["http"],
             grpc_port=ports["grpc"],
             metrics_port=ports["metrics"],
@@ -127,7 +137,6 @@ class Launcher:
         running = RunningTriton(
             process=TritonProcess(self.binary, self._runtime, options, self.log_path),
             api=TritonHttp(f"{host}:{ports['http']}", self._token),
-            ports=ports,
             log_start=log_start,
             failures=FailureReader(
                 lambda: read_log(self.log_path, log_start), self._runtime.repository, self._repository
@@ -135,20 +144,24 @@ class Launcher:
             started=started,
         )
         try:
-            self._wait_until_it_answers(running)
+            self._wait_until_it_answers(running, timeout_s, cancelled)
         except BaseException:
             running.process.kill()
             raise
         return running
 
-    def _wait_until_it_answers(self, running: RunningTriton) -> None:
-        deadline = running.started + _START_TIMEOUT_S
+    def _wait_until_it_answers(self, running: RunningTriton, timeout_s: float, cancelled: Callable[[], bool]) -> None:
         while not running.api.is_ready():
             self.raise_if_ended(running)
-            if time.monotonic() > deadline:
+            if cancelled():
+                raise StartCancelled
+            if time.monotonic() > running.started + timeout_s:
+                loading = unfinished_models(read_log(self.log_path, running.log_start))
                 raise StartFailed(
-                    f"the server at {running.api.address} did not answer within {_START_TIMEOUT_S:g} s",
-                    f"read {self.log_path}",
+                    f"the server was not ready after {timeout_s:g} s (still loading: {_names(loading)})",
+                    f"name the other models with --models; the log is {self.log_path}",
+                    loading=loading,
+                    timed_out=True,
                 )
             time.sleep(_POLL_S)
         # What answered may be another server, which holds the port that ours did not get.
@@ -158,19 +171,27 @@ class Launcher:
         """Tells why the server ended, where it has.
 
         Raises:
-            PortTaken: where it could not listen.
-            StartFailed: otherwise.
+            StartFailed: with the reason from its log.
         """
         exit_code = running.process.exit_code()
         if exit_code is None:
             return
         text = read_log(self.log_path, running.log_start)
         reason = last_error(text) or "its log is empty"
-        if "already in use" in reason:
-            raise PortTaken(f"the server could not listen: {reason}", "give another port (0 takes a free one)")
         library = missing_library(text)
         if library is not None:
             raise StartFailed(f"the server ended at once: the library {library} is missing", "see `maas doctor`")
+        loading = unfinished_models(text)
+        if loading:
+            raise StartFailed(
+                f"the server ended ({describe_exit(exit_code)}) while loading {_names(loading)}",
+                f"name the other models with --models; the log is {self.log_path}",
+                loading=loading,
+            )
         raise StartFailed(
             f"the server ended ({describe_exit(exit_code)}): {reason}", f"the whole log is {self.log_path}"
         )
+
+
+def _names(models: Collection[str]) -> str:
+    return ", ".join(sorted(models)) or "none"

@@ -20,6 +20,8 @@ _PARALLEL_LOADS = 4
 class Loader:
     """Loads models, several at once, and knows at any time which are being loaded.
 
+    Loading again one that did not load at start is how its reason becomes known: only the load call tells them all.
+
     Args:
         api: the server.
         repository: what it serves.

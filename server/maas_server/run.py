@@ -83,11 +83,18 @@ class Run:
         return self._loader.loading
 
     def begin(self, models: Collection[str], settle_s: float | None) -> None:
-        """Starts to load ``models``; one by one where ``settle_s`` is given (:meth:`Loader.load_one_by_one`)."""
+        """Starts to load those of ``models`` that are not ready.
+
+        Args:
+            models: what this server should serve.
+            settle_s: load one by one, as :meth:`Loader.load_one_by_one` does.
+        """
+        ready = ready_models(self.running.api)
+        missing = [model for model in models if model not in ready]
         if settle_s is None:
-            self._start = self._pool.submit(self._loader.load_all, models)
+            self._start = self._pool.submit(self._loader.load_all, missing)
         else:
-            self._start = self._pool.submit(self._loader.load_one_by_one, models, settle_s)
+            self._start = self._pool.submit(self._loader.load_one_by_one, missing, settle_s)
 
     def close(self) -> None:
         """Lets go of the loads that were still under way."""

@@ -8,7 +8,10 @@ from pathlib import Path
 _LINE = re.compile(r"^\S+ (?P<level>[IWEF]) \d+ (?P<source>[\w.]+:\d+)\] \"?(?P<text>.*?)\"?$")
 _MISSING_LIBRARY = re.compile(r"error while loading shared libraries: (?P<library>\S+):")
 _CONFIG_ERROR = re.compile(r"Error parsing text-format inference\.ModelConfig: (?P<text>.*)")
+_LOADING = re.compile(r'"loading: (?P<model>[^:"]+):\d+"')
+_DONE = re.compile(r"\"(?:successfully loaded|failed to load) '(?P<model>[^']+)'\"")
 _POLL_FAILURE = re.compile(r"Poll failed for model directory '(?P<model>[^']+)': (?P<text>.*?)\"?$")
+_ENSEMBLE_FAILURE = re.compile(r"\"Invalid argument: (?P<text>ensemble '?(?P<model>[\w.-]+)'? contains .*?)\"?$")
 _TAIL_BYTES = 256 * 1024
 
 
@@ -33,6 +36,18 @@ def last_error(text: str) -> str | None:
     return one_line(lines[-1]) if lines else None
 
 
+def unfinished_models(text: str) -> frozenset[str]:
+    """The models whose loading began and did not end."""
+    pending = set()
+    for line in text.splitlines():
+        begun, done = _LOADING.search(line), _DONE.search(line)
+        if begun:
+            pending.add(begun["model"])
+        if done:
+            pending.discard(done["model"])
+    return frozenset(pending)
+
+
 def missing_library(text: str) -> str | None:
     """The shared library that the dynamic linker did not find, where that is what went wrong."""
     match = _MISSING_LIBRARY.search(text)
@@ -47,7 +62,7 @@ def poll_failure(text: str, model: str) -> str | None:
     """
     config_error = found = None
     for line in text.splitlines():
-        parsing, failure = _CONFIG_ERROR.search(line), _POLL_FAILURE.search(line)
+        parsing, failure = _CONFIG_ERROR.search(line), _POLL_FAILURE.search(line) or _ENSEMBLE_FAILURE.search(line)
         if parsing:
             config_error = f"config.pbtxt:{parsing['text']}".rstrip(".")
         if failure:

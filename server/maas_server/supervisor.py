@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from maas_core.layout import view_dir
 from maas_server.crash_loop import CRASH_LIMIT, CrashLoop
 from maas_server.drain import drain
 from maas_server.embedded import new_log_path
-from maas_server.errors import PortTaken, StartFailed
+from maas_server.errors import StartCancelled, StartFailed
 from maas_server.events import EventLog
 from maas_server.launcher import Launcher, RunningTriton
 from maas_server.leftovers import remove_leftovers
@@ -118,6 +118,7 @@ class Supervisor:
             self._launcher = Launcher(
                 self._view,
                 new_log_path(settings.view),
+                ports={"http": settings.http_port, "grpc": settings.grpc_port, "metrics": 0},
                 tritonserver=settings.tritonserver,
                 token=token,
                 address=settings.listen,
@@ -134,30 +135,57 @@ class Supervisor:
             self._supervise()
 
     def _supervise(self) -> None:
-        ports: Mapping[str, int] = {"http": self._settings.http_port, "grpc": self._settings.grpc_port, "metrics": 0}
-        running = self._launcher.start(ports)
-        self._tell_addresses(running)
-        ports = running.ports
         ended_at: float | None = None
-        while True:
-            run = self._begin_run(running)
+        while not self._request.stop.wait(self._server_loop.delay_s if ended_at is not None else 0.0):
+            running = self._start()
+            ended_at = ended_at or time.monotonic()
+            if running is None:
+                continue
+            run = self._run_of(running)
             try:
                 self._watch_over(run, ended_at)
                 if running.process.exit_code() is None:
                     self._stop(run)
                     return
                 ended_at = time.monotonic()
-                self._after_crash(run)
+                lived_s = ended_at - run.ready_at if run.ready_at is not None else 0.0
+                self._note_crash(describe_exit(running.process.exit_code() or 0), run.loading, lived_s)
             finally:
                 run.close()
                 running.process.kill()
-            restarted = self._start_again(ports)
-            if restarted is None:
-                return
-            running = restarted
 
-    def _begin_run(self, running: RunningTriton) -> Run:
-        self._metrics.triton_port = running.ports["metrics"]
+    @property
+    def _one_by_one(self) -> bool:
+        """From the second crash in a row on: the third then tells which model it is."""
+        return self._server_loop.count >= CRASH_LIMIT - 1
+
+    @property
+    def _wanted(self) -> list[str]:
+        return [model for model in self._versions if model not in self._left_out]
+
+    def _start(self) -> RunningTriton | None:
+        """Starts a server; nothing where it did not come up, which is noted.
+
+        Raises:
+            StartFailed: where none was up before, and it is no model's fault.
+        """
+        models = [] if self._one_by_one else self._wanted
+        try:
+            return self._launcher.start(models, self._settings.load_timeout_s, self._request.stop.is_set)
+        except StartCancelled:
+            return None
+        except StartFailed as error:
+            if not error.loading and not self._was_ready:
+                raise
+            if error.timed_out:
+                for model in error.loading:
+                    self._leave_out(model, f"it was still loading after {self._settings.load_timeout_s:g} s")
+            else:
+                self._note_crash(error.message, error.loading, 0.0)
+            return None
+
+    def _run_of(self, running: RunningTriton) -> Run:
+        self._metrics.triton_port = self._launcher.ports["metrics"]
         self._reporter.triton_started(running.process.pid)
         run = Run(
             running,
@@ -169,13 +197,11 @@ class Supervisor:
             left_out=self._left_out,
             reporter=self._reporter,
         )
-        # From the second crash in a row on, one by one: the third then tells which model it is.
         crashes = self._server_loop.count
-        settle_s = None if crashes < CRASH_LIMIT - 1 else _FIRST_SETTLE_S * 2 ** (crashes - CRASH_LIMIT + 1)
-        run.begin([model for model in self._versions if model not in self._left_out], settle_s)
+        run.begin(self._wanted, _FIRST_SETTLE_S * 2 ** (crashes - CRASH_LIMIT + 1) if self._one_by_one else None)
         return run
 
-    def _watch_over(self, run: Run, ended_at: float | None) -> None:
+    def _watch_over(self, run: Run, ended_at: float) -> None:
         """Returns when the server has ended or a stop was asked for."""
         next_look = time.monotonic() + _WATCH_S
         told = False
@@ -189,29 +215,18 @@ class Supervisor:
                 if self._watch.has_settled_change():
                     self._take_over_changes(run)
 
-    def _after_crash(self, run: Run) -> None:
-        exit_code = run.running.process.exit_code()
-        lived_s = time.monotonic() - run.ready_at if run.ready_at is not None else 0.0
+    def _note_crash(self, how: str, loading: frozenset[str], lived_s: float) -> None:
         self._server_loop.record(lived_s)
-        if self._server_loop.limit_reached and len(run.loading) == 1:
-            (model,) = run.loading
-            self._left_out[model] = f"loading it ended the server {self._server_loop.count} times in a row"
-            self._reporter.left_out(model, self._left_out[model])
+        if self._server_loop.limit_reached and len(loading) == 1:
+            (model,) = loading
+            self._leave_out(model, f"loading it ended the server {self._server_loop.count} times in a row")
             self._server_loop.reset()
         self._reporter.phase("restarting")
-        how = describe_exit(exit_code) if exit_code is not None else "unknown"
-        self._reporter.triton_ended(how, run.loading, self._server_loop.delay_s)
+        self._reporter.triton_ended(how, loading, self._server_loop.delay_s)
 
-    def _start_again(self, ports: Mapping[str, int]) -> RunningTriton | None:
-        """Tries until it starts; nothing where a stop was asked for meanwhile."""
-        while not self._request.stop.wait(self._server_loop.delay_s):
-            try:
-                return self._launcher.start(ports)
-            except (PortTaken, StartFailed) as error:
-                self._server_loop.record(0.0)
-                words = f"{error.message}; trying again in {self._server_loop.delay_s:g} s"
-                self._events.tell("start_failed", words, reason=error.message, delay_s=self._server_loop.delay_s)
-        return None
+    def _leave_out(self, model: str, reason: str) -> None:
+        self._left_out[model] = reason
+        self._reporter.left_out(model, reason)
 
     def _stop(self, run: Run) -> None:
         self._reporter.phase("draining")
@@ -252,8 +267,12 @@ class Supervisor:
         return self._versions[model], (self._view / model / CONFIG_FILE).read_bytes()
 
     def _first_state(self) -> ServeState:
+        host, ports = self._settings.listen, self._launcher.ports
         return ServeState(
             view=self._settings.view,
+            http=f"http://{host}:{ports['http']}",
+            grpc=f"grpc://{host}:{ports['grpc']}",
+            metrics=f"http://{host}:{self._metrics.port}/metrics",
             repository=str(self._settings.repository.absolute()),
             owner=owner_tag(),
             pid=os.getpid(),
@@ -261,16 +280,9 @@ class Supervisor:
             log=str(self._launcher.log_path),
         )
 
-    def _tell_addresses(self, running: RunningTriton) -> None:
-        host = self._settings.listen
-        state = self._reporter.state
-        state.http = f"http://{host}:{running.ports['http']}"
-        state.grpc = f"grpc://{host}:{running.ports['grpc']}"
-        state.metrics = f"http://{host}:{self._metrics.port}/metrics"
-
-    def _tell_ready(self, run: Run, ended_at: float | None) -> None:
+    def _tell_ready(self, run: Run, ended_at: float) -> None:
         self._reporter.phase("serving")
-        if self._was_ready and ended_at is not None:
+        if self._was_ready:
             self._reporter.triton_back(time.monotonic() - ended_at)
             return
         self._was_ready = True

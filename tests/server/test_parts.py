@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import stat
 import threading
 from pathlib import Path
@@ -15,11 +16,11 @@ import pytest
 from maas_server import guard, leftovers
 from maas_server.crash_loop import CRASH_LIMIT, STABLE_S, CrashLoop
 from maas_server.ensembles import with_steps
-from maas_server.errors import AlreadyServed
+from maas_server.errors import AlreadyServed, PortTaken
 from maas_server.events import EventLog
 from maas_server.figures import figures_of
 from maas_server.ownership import owner_is_gone, owner_tag
-from maas_server.ports import choose_ports
+from maas_server.ports import PortHold
 from maas_server.repository_watch import RepositoryWatch
 from maas_server.state_file import make_token, only_server_of, read_token, token_path
 
@@ -202,9 +203,20 @@ def test_an_empty_prefix_never_clears_all_shared_memory() -> None:
         guard.remove_shared_memory("")
 
 
-def test_free_ports_differ() -> None:
-    ports = choose_ports({"http": 0, "grpc": 0, "metrics": 0})
-    assert len({*ports.values(), 0}) == 4
+def test_held_ports_are_nobody_elses_and_a_server_can_listen_on_them() -> None:
+    hold = PortHold({"http": 0, "grpc": 0, "metrics": 0})
+    assert len({*hold.ports.values(), 0}) == 4
+    port = hold.ports["http"]
+    with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+        stranger.bind(("127.0.0.1", port))
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", port))
+        server.listen()
+        with pytest.raises(PortTaken, match=f"http port {port}"):
+            PortHold({"http": port})
+    hold.release()
+    PortHold({"http": port}).release()
 
 
 def test_a_change_counts_when_it_has_settled(tmp_path: Path) -> None:
