@@ -65,7 +65,7 @@ class Builder:
                 self._remember(key, form)
         elif self.spec.reject_nonfinite:
             check_finite(self.spec, arrays)
-        data = tuple(encode(arrays[name], datatype) for name, datatype, _ in form.inputs)
+        data = tuple([encode(arrays[name], datatype) for name, datatype, _ in form.inputs])
         return InferCall(form, data, asked.parameters, asked.request_id)
 
     def split(self, asked: Asked) -> list[Asked]:

@@ -53,6 +53,8 @@ class Core:
 
     def version(self, model: str, model_version: int | str | None) -> str:
         """The version to ask for: the call's own, or the pinned one, or "" for the server's choice."""
+        if model_version is None and (model, "") in self._known:
+            return self._pinned.get(model, "")
         return check_version(model_version, check_model_name(model)) or self._pinned.get(model, "")
 
     def exchange(

@@ -82,10 +82,11 @@ def decode(data: bytes | bytearray | memoryview, datatype: str, shape: tuple[int
         raise ValueError(f"{datatype} {list(shape)} needs {wanted_bytes} bytes, got {len(data)}")
     if datatype == "BF16":
         return (np.frombuffer(data, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32).reshape(shape)
-    array: Array = np.frombuffer(data, NUMPY_OF[datatype])
-    if not (array.flags.writeable and array.flags.aligned):
-        array = array.copy()
-    return array.reshape(shape)
+    if isinstance(data, memoryview) and not data.readonly:
+        array: Array = np.ndarray(shape, NUMPY_OF[datatype], data)
+        return array if array.flags.aligned else array.copy()
+    # Memory of its own: writable, and aligned as Python allocates it.
+    return np.ndarray(shape, NUMPY_OF[datatype], bytearray(data))
 
 
 def _decode_bytes(data: memoryview, count: int) -> Array:

@@ -92,6 +92,8 @@ class Endpoints:
         Raises:
             CircuitOpenError: none of them answered lately.
         """
+        if len(self.circuits) == 1 and self.circuits[0].is_closed:
+            return 0, False
         start = next(self._turn)
         order = [(start + offset) % len(self.circuits) for offset in range(len(self.circuits))]
         for index in order:

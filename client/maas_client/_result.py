@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,8 +12,7 @@ from maas_client._calls import ParameterValue
 from maas_client._dtypes import Array
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(NamedTuple):
     """Where a call's time went, in seconds of the monotonic clock.
 
     Attributes:
