@@ -106,6 +106,12 @@ def write(repository: Path) -> None:
         [value("x", "FP32", FIXED)],
         [sequence_value("y")],
     )
+    bf16_and_text = graph(
+        [node("Identity", ["x"], ["y"]), node("Identity", ["text"], ["text_out"])],
+        [value("x", "BF16", FIXED), value("text", "BYTES", FIXED)],
+        [value("y", "BF16", FIXED), value("text_out", "BYTES", FIXED)],
+    )
+    write_model(repository, "bf16_and_text", bf16_and_text, config())
     write_model(repository, "no_tensor", unsupported, config(max_batch_size=4, inputs=[X], outputs=[Y]))
 
     write_model(repository, "no_config", identity(axes=FIXED), None)
@@ -161,6 +167,7 @@ def test_a_configuration_that_contradicts_the_graph_is_refused(served: Any, name
 def test_a_missing_a_broken_and_an_unservable_file(served: Any) -> None:
     assert "unable to find" in served.failed["no_file"]
     assert "ONNX Runtime cannot load" in served.failed["no_onnx"]
+    assert "BF16 tensors (x, y) and string inputs (text) cannot be served here" in served.failed["bf16_and_text"]
     assert "unsupported ONNX type 'seq(tensor(float))' for I/O 'y'" in served.failed["no_tensor"]
 
 
