@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup demo test test-full lint clean
+.PHONY: help setup demo test test-full soak bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## list the verbs
@@ -38,6 +38,12 @@ test: $(READY)  ## all checks and tests, a real Triton included (under 10 minute
 
 test-full: $(READY)  ## the tests with the long ones
 	@$(BIN)/pytest -n 2 --dist loadfile -m ''
+
+soak: $(READY)  ## 15 minutes of mixed load while stubs and servers are killed
+	@$(BIN)/python -m tests.soak.soak $(SOAK)
+
+bench: $(READY)  ## embedded Triton beside its limit, FastAPI, LitServe and BentoML
+	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
 lint: $(READY)  ## format and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
