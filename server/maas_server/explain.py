@@ -13,6 +13,7 @@ from maas_server.ensembles import steps_by_ensemble
 from maas_server.errors import NothingToServe, StartFailed
 from maas_server.reasons import mend_for
 from maas_server.shown_view import show
+from maas_server.state_file import read_states
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,15 @@ def explain(
             mend=mend_for(failed[cause]),
             log=str(log) if log.exists() else "",
         )
+
+
+def left_out_by_servers(repository: Path, model: str) -> dict[str, str]:
+    """Why the running servers of this repository do not serve ``model``, by view: it may load and still not live."""
+    return {
+        state.view: state.failed[model]
+        for state in read_states()
+        if not state.is_stale and Path(state.repository) == repository.absolute() and model in state.failed
+    }
 
 
 def _cause(view: Path, model: str, failed: dict[str, str]) -> str:

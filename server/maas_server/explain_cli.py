@@ -19,7 +19,7 @@ import click
 def explain(model: str, repository: Path, tritonserver: Path | None, load_timeout_s: float, as_json: bool) -> None:
     """Load MODEL alone, in a server of its own, and tell why it does not load and how to mend it.
 
-    Exit code 1 where it does not load.
+    Exit code 1 where it does not load, or a running server does not serve it.
     """
     import json
     from dataclasses import asdict
@@ -27,10 +27,12 @@ def explain(model: str, repository: Path, tritonserver: Path | None, load_timeou
     from maas_core.errors import ExitCode
     from maas_core.names import check_model_name
     from maas_server.explain import explain as find_out
+    from maas_server.explain import left_out_by_servers
 
     found = find_out(repository, check_model_name(model), tritonserver, load_timeout_s)
+    elsewhere = left_out_by_servers(repository, model)
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        click.echo(json.dumps(asdict(found) | {"servers": elsewhere}))
     elif found.loads:
         click.echo(f"{model} {found.version} loads ({found.startup_s:.1f} s from the start of the server)")
     else:
@@ -40,5 +42,8 @@ def explain(model: str, repository: Path, tritonserver: Path | None, load_timeou
         click.echo(f"  mend     {found.mend}")
         if found.log:
             click.echo(f"  log      {found.log}")
-    if not found.loads:
+    if not as_json:
+        for view, reason in elsewhere.items():
+            click.echo(f"the running server of view {view!r} does not serve it: {reason}")
+    if not found.loads or elsewhere:
         click.get_current_context().exit(ExitCode.NOT_HELD)

@@ -96,11 +96,6 @@ class Launcher:
         """The ports of http, grpc and metrics; every server of this launcher has the same."""
         return self._hold.ports
 
-    @property
-    def shm_prefix(self) -> str:
-        """The start of the names of the current run's shared memory."""
-        return shm_prefix(self._runs)
-
     def start(
         self,
         models: Sequence[str] = (),
@@ -125,7 +120,7 @@ class Launcher:
             http_port=ports["http"],
             grpc_port=ports["grpc"],
             metrics_port=ports["metrics"],
-            shm_prefix=self.shm_prefix,
+            shm_prefix=shm_prefix(self._runs),
             address=self._address,
             token=self._token,
             exit_timeout_s=self._exit_timeout_s,

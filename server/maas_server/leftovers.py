@@ -19,13 +19,18 @@ SHM_PREFIX = "maas_"
 _PYTHON_ENVIRONMENTS = Path("/tmp")  # noqa: S108  # where Triton's Python backend makes python_env_XXXXXX, always
 
 
+def own_shm_prefix() -> str:
+    """The start of the names of all shared memory of the servers of this process."""
+    return f"{SHM_PREFIX}{owner_tag()}."
+
+
 def shm_prefix(run: int) -> str:
     """The start of the names of all shared memory of one run of a server.
 
     Args:
         run: tells the runs of one process apart.
     """
-    return f"{SHM_PREFIX}{owner_tag()}.{run}_"
+    return f"{own_shm_prefix()}{run}_"
 
 
 def remove_leftovers() -> list[Path]:

@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from maas_server.crash_loop import CRASH_LIMIT, CrashLoop
-from maas_server.guard import SHARED_MEMORY
 from maas_server.launcher import RunningTriton
 from maas_server.loading import Loader, ready_models, touch_versions
 from maas_server.reporter import Reporter
@@ -16,7 +15,6 @@ from maas_server.stubs import Stub, StubFault, StubWatch, end_stub, is_running
 from maas_server.triton_http import TritonRefused, TritonUnreachable
 
 _REFRESH_S = 2.0
-_PRIVATE = 0o600
 
 
 class Run:
@@ -25,7 +23,6 @@ class Run:
     Args:
         running: the server.
         view: what it serves.
-        shm_prefix: what the names of its shared memory start with.
         load_timeout_s: how long a model may take to load.
         retire_after_s: how long requests in flight may take in instances that are replaced.
         loops: the crash loop of each model's stubs; it outlives this run.
@@ -38,7 +35,6 @@ class Run:
         running: RunningTriton,
         view: Path,
         *,
-        shm_prefix: str,
         load_timeout_s: float,
         retire_after_s: float,
         loops: dict[str, CrashLoop],
@@ -48,7 +44,6 @@ class Run:
         self.running = running
         self.ready_at: float | None = None
         self._view = view
-        self._shm_prefix = shm_prefix
         self._loops = loops
         self._left_out = left_out
         self._retire_after_s = retire_after_s
@@ -117,7 +112,6 @@ class Run:
     def refresh(self) -> None:
         """Asks the server what is ready, and tells it."""
         self._next_refresh = time.monotonic() + _REFRESH_S
-        make_private(self._shm_prefix)
         try:
             self._ready = ready_models(self.running.api)
         except (TritonRefused, TritonUnreachable):
@@ -252,12 +246,3 @@ class Run:
                 continue
             groups |= {group["name"]: model for group in config.get("instance_group", [])}
         return groups
-
-
-def make_private(shm_prefix: str) -> None:
-    """Closes a server's shared memory to other users: it is made with mode 0644 whatever the umask says."""
-    for region in SHARED_MEMORY.glob(f"{shm_prefix}*"):
-        try:
-            region.chmod(_PRIVATE)
-        except FileNotFoundError:
-            continue

@@ -20,7 +20,7 @@ from maas_server.embedded import new_log_path
 from maas_server.errors import StartCancelled, StartFailed
 from maas_server.events import EventLog
 from maas_server.launcher import Launcher, RunningTriton
-from maas_server.leftovers import remove_leftovers
+from maas_server.leftovers import own_shm_prefix, remove_leftovers
 from maas_server.metrics import MetricsServer, SupervisorMetrics
 from maas_server.ownership import owner_tag
 from maas_server.ports import LOOPBACK, choose_ports
@@ -28,6 +28,7 @@ from maas_server.process import describe_exit
 from maas_server.reporter import Reporter
 from maas_server.repository_watch import RepositoryWatch
 from maas_server.run import Run
+from maas_server.shared_memory import keep_private
 from maas_server.shown_view import show
 from maas_server.state_file import ServeState, make_token, only_server_of, token_path
 
@@ -125,6 +126,9 @@ class Supervisor:
                 exit_timeout_s=settings.drain_timeout_s,
             )
             stack.callback(self._launcher.close)
+            ended = threading.Event()
+            stack.callback(ended.set)
+            keep_private(own_shm_prefix(), ended)
             metrics = SupervisorMetrics()
             asked = choose_ports({"metrics": settings.metrics_port}, settings.listen)
             self._metrics = MetricsServer(metrics, settings.listen, asked["metrics"])
@@ -132,6 +136,10 @@ class Supervisor:
             self._reporter = Reporter(self._events, metrics, self._first_state())
             stack.callback(self._reporter.close)
             self._watch = RepositoryWatch(settings.repository) if settings.watch else None
+            words = (
+                f"starting tritonserver ({self._launcher.binary.origin}) with {', '.join(self._wanted) or 'no model'}"
+            )
+            self._events.tell("starting", words, models=self._wanted, tritonserver=str(self._launcher.binary.path))
             self._supervise()
 
     def _supervise(self) -> None:
@@ -190,7 +198,6 @@ class Supervisor:
         run = Run(
             running,
             self._view,
-            shm_prefix=self._launcher.shm_prefix,
             load_timeout_s=self._settings.load_timeout_s,
             retire_after_s=self._settings.drain_timeout_s,
             loops=self._stub_loops,

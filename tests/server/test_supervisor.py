@@ -29,6 +29,7 @@ from tritonclient.utils import InferenceServerException
 from maas_server.guard import SHARED_MEMORY
 
 Serve = Callable[..., Serving]
+Maas = Callable[..., subprocess.CompletedProcess[str]]
 _WAITING = 'nv_inference_pending_request_count{model="double",version="1"} 1'
 
 
@@ -296,7 +297,7 @@ _DIES_AFTER_A_SECOND = """
 """
 
 
-def test_a_model_whose_stub_keeps_dying_is_left_out_and_named(serve: Serve, tmp_path: Path) -> None:
+def test_a_model_whose_stub_keeps_dying_is_left_out_and_named(serve: Serve, maas: Maas, tmp_path: Path) -> None:
     write_model(tmp_path / "models", "double")
     write_model(tmp_path / "models", "mortal", more=_DIES_AFTER_A_SECOND)
     serving = serve(tmp_path / "models")
@@ -306,6 +307,10 @@ def test_a_model_whose_stub_keeps_dying_is_left_out_and_named(serve: Serve, tmp_
     assert ask(serving.http, "double") == [0.0, 2.0]
     with pytest.raises(RuntimeError, match="unknown model"):
         ask(serving.http, "mortal")
+    explained = maas("explain", "mortal", "--repository", tmp_path / "models", build=serving.build)
+    assert explained.returncode == 1
+    assert "mortal 1 loads" in explained.stdout
+    assert "the running server of view 'stable' does not serve it: its process ended soon after" in explained.stdout
 
 
 def test_listening_for_others_says_what_it_opens(serve: Serve, tmp_path: Path) -> None:
@@ -330,9 +335,7 @@ def test_listening_for_others_says_what_it_opens(serve: Serve, tmp_path: Path) -
         (["--tritonserver", "/no/such/tritonserver"], "/no/such/tritonserver is not an executable file", 1),
     ],
 )
-def test_wrong_use_is_one_line(
-    maas: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, options: list[str], words: str, code: int
-) -> None:
+def test_wrong_use_is_one_line(maas: Maas, tmp_path: Path, options: list[str], words: str, code: int) -> None:
     write_model(tmp_path / "models", "double")
     given = [] if "--repository" in options else ["--repository", str(tmp_path / "models")]
     done = maas("serve", *given, *options)
