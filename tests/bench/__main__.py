@@ -57,9 +57,9 @@ _MODELS = "digits_cnn,encoder,lstm"
 )
 @click.option(
     "--patience",
-    default=600.0,
+    default=10.0,
     show_default=True,
-    help="Seconds to spend on waiting and repeating while others use the machine.",
+    help="Seconds that one measurement waits and is repeated while others use the machine.",
 )
 @click.option("--callers", default="1,16,64", show_default=True)
 @click.option("--models", "model_names", default=_MODELS, show_default=True)
@@ -80,9 +80,7 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     counts = tuple(int(text) for text in callers.split(","))
     settings = (
-        Settings(1, 1.0, counts, tries=1, patience_s=0.0)
-        if quick
-        else Settings(rounds, seconds, counts, patience_s=patience)
+        Settings(1, 1.0, counts, patience_s=0.0) if quick else Settings(rounds, seconds, counts, patience_s=patience)
     )
     chosen = _named(peer_names, PEERS, "peer")
     _named(model_names, all_models.MODELS, "model")

@@ -26,12 +26,14 @@ class Goal:
         bound: what is wanted.
         at_least: whether ``bound`` is the least (else the most).
         value: what was found; None where it was not measured.
+        by_cpu: the same ratio, of processor time instead of rates, where it is one of throughputs.
     """
 
     what: str
     bound: float
     at_least: bool
     value: float | None
+    by_cpu: float | None = None
 
     @property
     def reached(self) -> bool | None:
@@ -52,16 +54,15 @@ def ratio(above: float | None, below: float | None) -> float | None:
 
 
 def _tiny(records: Records) -> Iterator[Goal]:
-    ours = records.rate(TINY, TRITON.name, HTTP, 64)
-    yield Goal(
-        "tiny, 64 callers, HTTP: share of the limit",
-        0.76,
-        True,
-        ratio(ours, records.limit(TINY, NOOP_PEER.name, HTTP, 64)),
-    )
+    at_64 = (HTTP, 64)
+    ours, by_cpu = records.rate(TINY, TRITON.name, *at_64), records.capacity(TINY, TRITON.name, *at_64)
+    share = ratio(ours, records.limit(TINY, NOOP_PEER.name, *at_64))
+    share_by_cpu = ratio(by_cpu, records.capacity_limit(TINY, NOOP_PEER.name, *at_64))
+    yield Goal("tiny, 64 callers, HTTP: share of the limit", 0.76, True, share, share_by_cpu)
     for peer, bound in ((FASTAPI, 1.3), (LITSERVE, 10.0), (BENTOML, 10.0)):
-        theirs = records.rate(TINY, peer.name, HTTP, 64)
-        yield Goal(f"tiny, 64 callers, HTTP: times {peer.name}", bound, True, ratio(ours, theirs))
+        times = ratio(ours, records.rate(TINY, peer.name, *at_64))
+        times_by_cpu = ratio(by_cpu, records.capacity(TINY, peer.name, *at_64))
+        yield Goal(f"tiny, 64 callers, HTTP: times {peer.name}", bound, True, times, times_by_cpu)
     p50 = {peer: records.median(TINY, peer.name, HTTP, 1, lambda load: load.p50_ms) for peer in (TRITON, FASTAPI)}
     yield Goal("tiny, 1 caller, HTTP: p50 as multiple of FastAPI's", 1.2, False, ratio(p50[TRITON], p50[FASTAPI]))
     tail = records.median(TINY, TRITON.name, HTTP, 16, lambda load: load.p99_ms / load.p50_ms)
@@ -70,16 +71,17 @@ def _tiny(records: Records) -> Iterator[Goal]:
 
 def _large(records: Records) -> Iterator[Goal]:
     compute = records.best_compute(LARGE)
-    ours = records.rate(LARGE, TRITON.name, HTTP, 16)
-    share = ratio(ours, compute.rate if compute else None)
-    yield Goal("large, 16 callers, HTTP: share of ONNX Runtime in process", 0.95, True, share)
+    share = ratio(records.rate(LARGE, TRITON.name, HTTP, 16), compute.rate if compute else None)
+    cpu_us = records.cpu_us(LARGE, TRITON.name, HTTP, 16)
+    share_by_cpu = ratio(compute.cpu_us if compute else None, sum(cpu_us) if cpu_us else None)
+    yield Goal("large, 16 callers, HTTP: share of ONNX Runtime in process", 0.95, True, share, share_by_cpu)
 
 
 def _stateful(records: Records) -> Iterator[Goal]:
     for wire in TRITON.wires[:2]:
-        yield Goal(
-            f"LSTM, 64 sequences, {wire}: steps per second", 5_000, True, records.rate(STATEFUL, TRITON.name, wire, 64)
-        )
+        steps = records.rate(STATEFUL, TRITON.name, wire, 64)
+        by_cpu = records.capacity(STATEFUL, TRITON.name, wire, 64)
+        yield Goal(f"LSTM, 64 sequences, {wire}: steps per second", 5_000, True, steps, by_cpu)
 
 
 def _startup(records: Records) -> Iterator[Goal]:

@@ -91,6 +91,18 @@ class Records:
         """Median requests per second."""
         return self.median(model, peer, wire, callers, lambda load: load.rate)
 
+    def capacity(self, model: str, peer: str, wire: str, callers: int) -> float | None:
+        """Requests per second that the cores have processor time for; unlike a rate it hardly sees what others do."""
+        cpu_us = self.cpu_us(model, peer, wire, callers)
+        return None if cpu_us is None or not sum(cpu_us) else self.environment["cores"] * 1e6 / sum(cpu_us)
+
+    def capacity_limit(self, model: str, noop: str, wire: str, callers: int) -> float | None:
+        """:meth:`limit`, of capacities instead of rates."""
+        noop_rate, compute = self.capacity(model, noop, wire, callers), self.best_compute(model)
+        if noop_rate is None or compute is None:
+            return None
+        return limit(noop_rate, self.environment["cores"] * 1e6 / compute.cpu_us)
+
     def best_compute(self, model: str) -> Compute | None:
         """The best layout's median in process."""
         best: Compute | None = None

@@ -25,7 +25,6 @@ from bench.records import IN_PROCESS, Cell, Compute, Records, Start
 from maas_core.errors import MaasError
 
 T = TypeVar("T")
-_LONGEST_WAIT_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class Settings:
         seconds: length of one measurement; of the large model three times that.
         callers: numbers of callers.
         warmup_s: load before the first measurement of a start.
-        tries: how often a measurement is made while others use more of the machine than ``quiet_share``.
-        patience_s: how long the whole run may spend on waiting for quiet and on further tries.
+        patience_s: how long one measurement waits for quiet, and is made again, while others use more of the machine
+            than ``quiet_share``.
         quiet_share: share of the machine, 0 to 1.
     """
 
@@ -46,8 +45,7 @@ class Settings:
     seconds: float
     callers: tuple[int, ...]
     warmup_s: float = 1.0
-    tries: int = 3
-    patience_s: float = 600.0
+    patience_s: float = 10.0
     quiet_share: float = 0.08
 
 
@@ -62,7 +60,6 @@ class Runner:
         self._settings = settings
         self._records = records
         self._perf_analyzer = perf_analyzer
-        self._patience_s = settings.patience_s
 
     def run_round(self, number: int, models: Sequence[Model], peers_of: Callable[[Model], Sequence[Peer]]) -> None:
         """One turn for everybody with every model."""
@@ -146,7 +143,7 @@ class Runner:
             )
         if model.stateful:
             return wrk.run_sequences(running.post, model.input_name, callers, seconds)
-        load = wrk.run(running.post, callers, seconds, time_answers=model.slow)
+        load = wrk.run(running.post, callers, seconds, time_answers=model.slow and seconds > self._settings.warmup_s)
         if model.slow:
             # The generator leaves requests behind in the server's queue; an answer to one more says that they are done.
             running.ask(model.draw(np.random.default_rng(7)))
@@ -155,16 +152,13 @@ class Runner:
     def _quietly(self, measure: Callable[[], T], server: int | None = None) -> tuple[T, Watch, int]:
         """The quietest of several tries, with what else was seen, and how many tries it took."""
         found: list[tuple[T, Watch]] = []
+        deadline_s = time.monotonic() + self._settings.patience_s
         while True:
-            began_s = time.monotonic()
-            quiet(self._settings.quiet_share, min(self._patience_s, _LONGEST_WAIT_S))
-            waited_s = time.monotonic() - began_s
+            quiet(self._settings.quiet_share, deadline_s - time.monotonic())
             with watch(server) as seen:
                 result = measure()
             found.append((result, seen))
-            # The first measurement is not patience: it has to be made in any case.
-            self._patience_s -= waited_s if len(found) == 1 else time.monotonic() - began_s
-            if seen.others <= self._settings.quiet_share or len(found) == self._settings.tries or self._patience_s <= 0:
+            if seen.others <= self._settings.quiet_share or time.monotonic() > deadline_s:
                 break
         return *min(found, key=lambda one: one[1].others), len(found)
 

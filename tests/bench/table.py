@@ -35,9 +35,10 @@ def _goals(found: Sequence[Goal]) -> list[str]:
     rows = []
     for goal in found:
         value = "not measured" if goal.value is None else f"{goal.value:,.2f}"
+        by_cpu = "" if goal.by_cpu is None else f"{goal.by_cpu:,.2f}"
         verdict = {True: "reached", False: "**not reached**", None: "–"}[goal.reached]
-        rows.append([goal.what, f"{'≥' if goal.at_least else '≤'} {goal.bound:,g}", value, verdict])
-    return _table(["goal", "wanted", "found", ""], rows)
+        rows.append([goal.what, f"{'≥' if goal.at_least else '≤'} {goal.bound:,g}", value, by_cpu, verdict])
+    return _table(["goal", "wanted", "found", "by CPU time", ""], rows)
 
 
 def _model(records: Records, model: str) -> list[str]:

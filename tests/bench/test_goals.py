@@ -13,7 +13,7 @@ from bench.table import report
 
 def records(*rates: tuple[str, int, float]) -> Records:
     """Three rounds of the tiny model over HTTP; the middle round has the given rates, the others half and double."""
-    made = Records({})
+    made = Records({"cores": 2})
     for peer, callers, rate in rates:
         for number, factor in enumerate((0.5, 1.0, 2.0), 1):
             made.cells.append(
@@ -49,6 +49,14 @@ def test_goals_are_ratios_of_the_medians_of_all_rounds() -> None:
     assert verdict(found, "tiny, 64 callers, HTTP: times FastAPI") == (pytest.approx(1.133, abs=1e-3), False)
 
 
+def test_processor_time_gives_the_same_ratio_however_much_others_disturb_the_rates() -> None:
+    made = records(("embedded Triton", 64, 6_800.0), ("no-op, C", 64, 1.0))
+    goal = next(one for one in goals(made) if one.what.startswith("tiny, 64 callers, HTTP: share of the limit"))
+    # 27 µs of a request through either server, and 100 µs of a row in process.
+    assert goal.by_cpu == pytest.approx((27 + 100) / 27)
+    assert goal.value != goal.by_cpu
+
+
 def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
     found = goals(records(("embedded Triton", 64, 6_800.0)))
     assert verdict(found, "tiny, 64 callers, HTTP: times LitServe") == (None, None)
@@ -60,7 +68,7 @@ def test_a_tail_goal_takes_the_ratio_within_each_round() -> None:
 
 
 def test_copies_of_the_weights_are_what_the_large_model_holds_beyond_the_tiny_one() -> None:
-    made = Records({}, weights_bytes={"encoder": 400, "digits_cnn": 0})
+    made = Records({"cores": 2}, weights_bytes={"encoder": 400, "digits_cnn": 0})
     made.starts = [
         Start(1, name, "embedded Triton", 1.0, [("stub", size), ("server", 9)])
         for name, size in (("encoder", 900), ("digits_cnn", 60))

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from bench.load.result import Load
-from maas_core.errors import NotReachable
+from maas_core.errors import NotHeld, NotReachable
 
 _HERE = Path(__file__).parent
 _TIMEOUT_S = 120
 SEQUENCE_STEPS = 50
-_BURSTS_TO_TRUST = 4
+_ANSWERS_TO_TRUST = 4
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,12 @@ def run(post: Post, callers: int, seconds: float, *, time_answers: bool = False)
         load = _wrk("wrk.lua", post, 1, callers, seconds, folder / "summary.json", arguments)
         if not time_answers:
             return load
-        rate = slope(np.loadtxt(answers, ndmin=1).tolist())
-        return load if rate is None else Load(rate, load.p50_ms, load.p99_ms, load.errors)
+        rate = slope([float(line) for line in answers.read_text(encoding="utf-8").split()])
+        if rate is None:
+            raise NotHeld(
+                f"fewer than {_ANSWERS_TO_TRUST} answers in {seconds:g} s tell no rate", "give --seconds more"
+            )
+        return Load(rate, load.p50_ms, load.p99_ms, load.errors)
 
 
 def run_sequences(post: Post, input_name: str, callers: int, seconds: float) -> Load:
@@ -65,7 +69,7 @@ def run_sequences(post: Post, input_name: str, callers: int, seconds: float) -> 
 
 def slope(times_s: Sequence[float]) -> float | None:
     """Answers per second by least squares, None where there are too few to tell."""
-    if len(times_s) < _BURSTS_TO_TRUST:
+    if len(times_s) < _ANSWERS_TO_TRUST:
         return None
     return float(np.polyfit(np.sort(times_s), np.arange(len(times_s)), 1)[0])
 
