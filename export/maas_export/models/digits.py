@@ -22,6 +22,7 @@ from maas_export.catalogue import EnsembleModel, PythonModel, Reference, TorchMo
 from maas_export.data import digits as digit_data
 from maas_export.data.split import Split
 from maas_export.python_models import load_module
+from maas_export.serving_choice import serving_for
 from maas_export.training import Recipe
 
 _SIZE = 28
@@ -71,7 +72,7 @@ class DigitsCnn(TorchModel):
         backend="onnxruntime",
         inputs=(_IMAGE,),
         outputs=(_LOGITS,),
-        serving=Serving(max_batch_size=_MAX_BATCH, instances=2, intra_op_threads=1),
+        serving=serving_for("digits_cnn", default=Serving(max_batch_size=_MAX_BATCH, instances=2, intra_op_threads=1)),
         tolerances=_FP32,
         objective=Objective(p99_ms=20.0),
         refuses_nonfinite=True,
