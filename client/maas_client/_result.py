@@ -31,6 +31,9 @@ class Timing(NamedTuple):
         return self.check_s + self.exchange_s
 
 
+_NOT_TIMED = Timing(0.0, 0.0)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class InferResult(Mapping[str, Array]):
     """The outputs of one call: a mapping from output name to numpy array (writable, its own memory).
@@ -51,7 +54,7 @@ class InferResult(Mapping[str, Array]):
     model_version: int
     request_id: str = ""
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
-    timing: Timing = Timing(0.0, 0.0)
+    timing: Timing = _NOT_TIMED
 
     def __getitem__(self, name: str) -> Array:
         try:
