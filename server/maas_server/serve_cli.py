@@ -75,7 +75,7 @@ def serve(
     if not ipaddress.ip_address(listen).is_loopback:
         events.tell("open_to_others", _warning(settings.listen), listen=settings.listen)
     supervisor = Supervisor(settings, events)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: supervisor.request_stop())
     if stop_on_eof:
         threading.Thread(target=_stop_at_eof, args=(supervisor.request_stop,), name="stdin", daemon=True).start()

@@ -11,7 +11,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from maas_core.files import write_atomic
@@ -93,8 +93,13 @@ def token_path(view: str) -> Path:
 
 
 def read_states() -> list[ServeState]:
-    """The state of every supervisor that wrote one, also of those that are gone."""
-    return [ServeState(**json.loads(path.read_bytes())) for path in sorted(state_dir().glob("*.json"))]
+    """The state of every supervisor that wrote one, also of those that are gone.
+
+    One with other fields is of another release of this program, and not told.
+    """
+    found = [json.loads(path.read_bytes()) for path in sorted(state_dir().glob("*.json"))]
+    names = {entry.name for entry in fields(ServeState)}
+    return [ServeState(**state) for state in found if state.keys() == names]
 
 
 def make_token(view: str) -> str:

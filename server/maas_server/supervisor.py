@@ -228,6 +228,7 @@ class Supervisor:
             (model,) = loading
             self._leave_out(model, f"loading it ended the server {self._server_loop.count} times in a row")
             self._server_loop.reset()
+        remove_leftovers()
         self._reporter.phase("restarting")
         self._reporter.triton_ended(how, loading, self._server_loop.delay_s)
 

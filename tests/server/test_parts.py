@@ -22,7 +22,16 @@ from maas_server.figures import figures_of
 from maas_server.ownership import owner_is_gone, owner_tag
 from maas_server.ports import PortHold
 from maas_server.repository_watch import RepositoryWatch
-from maas_server.state_file import make_token, only_server_of, read_token, token_path
+from maas_server.state_file import (
+    ServeState,
+    StateFile,
+    make_token,
+    only_server_of,
+    read_states,
+    read_token,
+    state_dir,
+    token_path,
+)
 
 
 def test_crashes_in_a_row_back_off_up_to_half_a_minute() -> None:
@@ -133,6 +142,14 @@ def test_the_token_is_new_each_time_and_only_for_its_owner(monkeypatch: pytest.M
     assert len(second) >= 40
     assert stat.S_IMODE(token_path("stable").stat().st_mode) == 0o600
     assert read_token("candidate") is None
+
+
+def test_a_state_of_another_release_is_not_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MAAS_BUILD", str(tmp_path))
+    state = ServeState("stable", "/models", owner_tag(), os.getpid(), "2026-01-01T00:00:00+00:00")
+    StateFile("stable").write(state)
+    (state_dir() / "old.json").write_text('{"view": "old", "port": 8000}')
+    assert read_states() == [state]
 
 
 def test_a_view_is_served_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
