@@ -95,11 +95,13 @@ def main(
         records.missing.append("gRPC and shared memory: perf_analyzer could not be had")
     runner = Runner(settings, records, perf_analyzer)
     for number in range(1, settings.rounds + 1):
-        runner.run_round(number, models, lambda model: _peers_for(model, chosen))
+        for model in models:
+            runner.run_turns(number, model, _peers_for(model, chosen))
+            # Each time, so that a run that is stopped leaves what it has.
+            _write(records, build_dir() / "reports", name)
         if TRITON in chosen:
             _measure_starts(models, records)
-        # After each round, so that a run that is stopped leaves what it has.
-        text = _write(records, build_dir() / "reports", name)
+    text = _write(records, build_dir() / "reports", name)
     click.echo(f"\n{text}\nwritten: {build_dir() / 'reports' / name}.md, .json, .png")
 
 

@@ -73,7 +73,7 @@ def _large(records: Records) -> Iterator[Goal]:
     compute = records.best_compute(LARGE)
     share = ratio(records.rate(LARGE, TRITON.name, HTTP, 16), compute.rate if compute else None)
     cpu_us = records.cpu_us(LARGE, TRITON.name, HTTP, 16)
-    share_by_cpu = ratio(compute.cpu_us if compute else None, sum(cpu_us) if cpu_us else None)
+    share_by_cpu = ratio(records.compute_cpu_us(LARGE), sum(cpu_us) if cpu_us else None)
     yield Goal("large, 16 callers, HTTP: share of ONNX Runtime in process", 0.95, True, share, share_by_cpu)
 
 

@@ -98,23 +98,32 @@ class Records:
 
     def capacity_limit(self, model: str, noop: str, wire: str, callers: int) -> float | None:
         """:meth:`limit`, of capacities instead of rates."""
-        noop_rate, compute = self.capacity(model, noop, wire, callers), self.best_compute(model)
-        if noop_rate is None or compute is None:
+        noop_rate, cpu_us = self.capacity(model, noop, wire, callers), self.compute_cpu_us(model)
+        if noop_rate is None or cpu_us is None:
             return None
-        return limit(noop_rate, self.environment["cores"] * 1e6 / compute.cpu_us)
+        return limit(noop_rate, self.environment["cores"] * 1e6 / cpu_us)
+
+    def compute_cpu_us(self, model: str) -> float | None:
+        """Processor time of a row in process, in microseconds, with the layout that needs least."""
+        layouts = self._layouts(model).values()
+        return min((median(entry.cpu_us for entry in same) for same in layouts), default=None)
 
     def best_compute(self, model: str) -> Compute | None:
-        """The best layout's median in process."""
+        """The fastest layout in process: medians over the rounds."""
         best: Compute | None = None
-        for layout in {
-            (entry.processes, entry.threads, entry.batch_size) for entry in self.compute if entry.model == model
-        }:
-            same = [e for e in self.compute if e.model == model and (e.processes, e.threads, e.batch_size) == layout]
+        for layout, same in self._layouts(model).items():
             rate = median(entry.rate for entry in same)
             if best is None or rate > best.rate:
                 cpu_us = median(entry.cpu_us for entry in same)
                 best = Compute(len(same), model, *layout, rate, cpu_us, max(entry.others for entry in same))
         return best
+
+    def _layouts(self, model: str) -> dict[tuple[int, int, int], list[Compute]]:
+        found: dict[tuple[int, int, int], list[Compute]] = {}
+        for entry in self.compute:
+            if entry.model == model:
+                found.setdefault((entry.processes, entry.threads, entry.batch_size), []).append(entry)
+        return found
 
     def limit(self, model: str, noop: str, wire: str, callers: int) -> float | None:
         """1 / (1/noop + 1/compute): what a server could reach on these cores that does nothing beyond both."""

@@ -61,13 +61,12 @@ class Runner:
         self._records = records
         self._perf_analyzer = perf_analyzer
 
-    def run_round(self, number: int, models: Sequence[Model], peers_of: Callable[[Model], Sequence[Peer]]) -> None:
-        """One turn for everybody with every model."""
-        for model in models:
-            self._say(f"round {number}/{self._settings.rounds}: {model.name}")
-            self._compute(number, model)
-            for peer in peers_of(model):
-                self._turn(number, model, peer)
+    def run_turns(self, number: int, model: Model, peers: Sequence[Peer]) -> None:
+        """One turn for everybody, in round ``number``."""
+        self._say(f"round {number}/{self._settings.rounds}: {model.name}")
+        self._compute(number, model)
+        for peer in peers:
+            self._turn(number, model, peer)
 
     def _compute(self, number: int, model: Model) -> None:
         """All layouts in the first round, hastily; then only those that came near the best, with patience."""
