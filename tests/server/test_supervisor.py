@@ -199,6 +199,18 @@ def test_a_killed_server_comes_back_with_the_same_models_and_addresses(shared: S
     assert not regions & set(SHARED_MEMORY.glob(f"maas_{shared.process.pid}.*")), "leftovers of the killed server"
 
 
+def test_a_request_that_ends_the_server_does_not_end_the_serving(serve: Serve, tmp_path: Path) -> None:
+    """Triton 2.51 dies of JSON that is nested very deep."""
+    write_model(tmp_path / "models", "double")
+    serving = serve(tmp_path / "models")
+    connection = http.client.HTTPConnection(serving.http.removeprefix("http://"), timeout=60)
+    with contextlib.closing(connection), pytest.raises((http.client.HTTPException, OSError)):
+        connection.request("POST", "/v2/models/double/infer", b'{"inputs":' + b"[" * 2_000_000)
+        connection.getresponse()
+    assert serving.event("triton_ended")["how"] == "killed by SIGSEGV"
+    assert ask_until_answered(serving.http, "double") == [0.0, 2.0]
+
+
 def test_in_flight_is_answered_and_new_is_refused_when_it_stops(serve: Serve, tmp_path: Path) -> None:
     write_model(tmp_path / "models", "double", max_batch_size=1)
     serving = serve(tmp_path / "models")
