@@ -11,10 +11,11 @@ from maas_server.crash_loop import CRASH_LIMIT, CrashLoop
 from maas_server.launcher import RunningTriton
 from maas_server.loading import Loader, ready_models, touch_versions
 from maas_server.reporter import Reporter
-from maas_server.stubs import Stub, StubFault, StubWatch, end_stub, is_running
+from maas_server.stubs import Stub, StubFault, StubWatch, end_stub, fault_of, is_running
 from maas_server.triton_http import TritonRefused, TritonUnreachable
 
 _REFRESH_S = 2.0
+_UNLOAD_TIMEOUT_S = 10.0
 
 
 class Run:
@@ -61,6 +62,7 @@ class Run:
         self._loaded_at: dict[str, float] = {}
         self._groups: dict[str, str] = {}
         self._next_refresh = 0.0
+        self._was_stopped = False
 
     @property
     def failed(self) -> dict[str, str]:
@@ -97,6 +99,7 @@ class Run:
 
     def tick(self) -> None:
         """Looks at everything once; call it several times a second."""
+        self._end_stopped_server()
         self._finish_start()
         self._finish_loads()
         if self.ready_at is None:
@@ -136,7 +139,7 @@ class Run:
     def unload(self, model: str) -> None:
         """Takes one model out."""
         try:
-            self.running.api.unload(model)
+            self.running.api.unload(model, _UNLOAD_TIMEOUT_S)
         except (TritonRefused, TritonUnreachable) as error:
             self._reporter.load_failed(model, f"it could not be unloaded: {error}")
 
@@ -149,6 +152,13 @@ class Run:
         if not reason and anew:
             self._reporter.reloaded(model, time.monotonic() - began)
         return reason
+
+    def _end_stopped_server(self) -> None:
+        """A server that was stopped answers nobody; only when it has ended it is started again."""
+        is_stopped = fault_of(self.running.process.pid) == "stopped"
+        if is_stopped and self._was_stopped:
+            self.running.process.kill()
+        self._was_stopped = is_stopped
 
     def _finish_start(self) -> None:
         if self._start is None or not self._start.done() or self.ready_at is not None:

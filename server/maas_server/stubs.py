@@ -73,7 +73,7 @@ class StubWatch:
         A fault counts when two scans in a row see it: a stub that is unloaded in order is a zombie for a moment too.
         """
         self.discover_if_due()
-        seen = {pid: fault for pid in self._stubs if (fault := _fault_of(pid)) is not None}
+        seen = {pid: fault for pid in self._stubs if (fault := fault_of(pid)) is not None}
         confirmed = [
             StubFault(self._stubs[pid], fault) for pid, fault in seen.items() if self._suspects.get(pid) == fault
         ]
@@ -138,8 +138,8 @@ def _stub_of(process: psutil.Process) -> Stub | None:
     return None
 
 
-def _fault_of(pid: int) -> Fault | None:
-    """The third field of ``/proc/PID/stat`` (proc(5)); nothing for a stub that was unloaded and is gone."""
+def fault_of(pid: int) -> Fault | None:
+    """What is wrong with a process, by the third field of ``/proc/PID/stat`` (proc(5)); nothing once it is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):

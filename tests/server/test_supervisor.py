@@ -211,6 +211,14 @@ def test_a_request_that_ends_the_server_does_not_end_the_serving(serve: Serve, t
     assert ask_until_answered(serving.http, "double") == [0.0, 2.0]
 
 
+def test_a_stopped_server_is_replaced(serve: Serve, tmp_path: Path) -> None:
+    write_model(tmp_path / "models", "double")
+    serving = serve(tmp_path / "models")
+    psutil.Process(serving.ready["triton_pid"]).suspend()
+    serving.event("triton_ended")
+    assert ask_until_answered(serving.http, "double") == [0.0, 2.0]
+
+
 def test_in_flight_is_answered_and_new_is_refused_when_it_stops(serve: Serve, tmp_path: Path) -> None:
     write_model(tmp_path / "models", "double", max_batch_size=1)
     serving = serve(tmp_path / "models")
