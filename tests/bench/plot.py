@@ -74,7 +74,7 @@ def _latency(axes: Any, records: Records, model: str, callers: Sequence[int]) ->
     axes.minorticks_off()
     axes.set_title(f"{model}: latency, p50 (thick) and p99 (thin)")
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="lower right")
 
 
 def _p50(load: Load) -> float:

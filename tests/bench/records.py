@@ -87,6 +87,11 @@ class Records:
         front, workers, generator = (median(values) for values in zip(*same, strict=True))
         return front, workers, generator
 
+    def others(self, model: str, peer: str, wire: str, callers: int) -> float:
+        """The median share of the machine that other programs took meanwhile; 0 where it was not measured."""
+        same = [c.others for c in self.cells if (c.model, c.peer, c.wire, c.callers) == (model, peer, wire, callers)]
+        return median(same) if same else 0.0
+
     def rate(self, model: str, peer: str, wire: str, callers: int) -> float | None:
         """Median requests per second."""
         return self.median(model, peer, wire, callers, lambda load: load.rate)
@@ -115,7 +120,7 @@ class Records:
             rate = median(entry.rate for entry in same)
             if best is None or rate > best.rate:
                 cpu_us = median(entry.cpu_us for entry in same)
-                best = Compute(len(same), model, *layout, rate, cpu_us, max(entry.others for entry in same))
+                best = Compute(len(same), model, *layout, rate, cpu_us, median(entry.others for entry in same))
         return best
 
     def _layouts(self, model: str) -> dict[tuple[int, int, int], list[Compute]]:

@@ -37,6 +37,8 @@ def _goals(found: Sequence[Goal]) -> list[str]:
         value = "not measured" if goal.value is None else f"{goal.value:,.2f}"
         by_cpu = "" if goal.by_cpu is None else f"{goal.by_cpu:,.2f}"
         verdict = {True: "reached", False: "**not reached**", None: "–"}[goal.reached]
+        if goal.value is not None and not goal.valid:
+            verdict = f"not valid: others took {goal.others:.0%}"
         rows.append([goal.what, f"{'≥' if goal.at_least else '≤'} {goal.bound:,g}", value, by_cpu, verdict])
     return _table(["goal", "wanted", "found", "by CPU time", ""], rows)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench.goals import Goal, goals
@@ -80,3 +82,11 @@ def test_the_rate_of_slow_answers_does_not_depend_on_how_many_come_at_once() -> 
     in_bursts = [float(second) for second in range(10) for _ in range(8)]
     assert slope(in_bursts) == pytest.approx(8.0, rel=0.02)
     assert slope([1.0, 2.0]) is None
+
+
+def test_a_figure_that_others_disturbed_is_no_verdict() -> None:
+    made = records(("embedded Triton", 64, 6_800.0), ("FastAPI", 64, 1_000.0))
+    made.cells = [replace(cell, others=0.6) if cell.peer == "FastAPI" else cell for cell in made.cells]
+    found = goals(made)
+    assert verdict(found, "tiny, 64 callers, HTTP: times FastAPI") == (6.8, None)
+    assert "not valid: others took 60%" in report(made, found)
