@@ -50,4 +50,4 @@ lint: $(READY)  ## format and mend what ruff can mend
 	@$(BIN)/ruff format .
 
 clean:  ## remove all that is built (build/, published versions); keeps .venv
-	@rm -rf build dist model_repository/.maas model_repository/*/[0-9]*
+	@rm -rf build dist .model_repository.maas model_repository/*/[0-9]*

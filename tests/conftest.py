@@ -75,20 +75,28 @@ def journey() -> Journey:
     with FileLock(build / "journey.lock"):
         _done(run_maas("train", "digits_cnn", "--json", build=build))
         _done(run_maas("export", *JOURNEY, "--json", build=build))
-        for model in JOURNEY:
-            if not (done.repository / model).is_dir():
-                shutil.copytree(ROOT / "model_repository" / model, done.repository / model, ignore=_only_committed)
-            for name in ("config.pbtxt", "labels.txt"):
-                committed = ROOT / "model_repository" / model / name
-                if committed.is_file():
-                    shutil.copyfile(committed, done.repository / model / name)
+        if not _shows_the_bundles(done):
+            shutil.rmtree(done.repository, ignore_errors=True)
+            shutil.rmtree(build / ".model_repository.maas", ignore_errors=True)
+            committed = shutil.ignore_patterns("[0-9]*")
+            shutil.copytree(ROOT / "model_repository", done.repository, ignore=committed)
         bundles = [done.bundle(model) for model in JOURNEY]
         _done(run_maas("publish", *bundles, "--repository", done.repository, "--json", build=build))
     return done
 
 
-def _only_committed(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if name.isdigit()]
+def _shows_the_bundles(journey: Journey) -> bool:
+    """Whether version 1 of each model is the bundle as it is now: the committed configurations pin version 1."""
+    for model in JOURNEY:
+        manifests = (journey.bundle(model) / "manifest.json", journey.repository / model / "1" / "manifest.json")
+        if not all(path.is_file() for path in manifests):
+            return False
+        bundled, published = (json.loads(path.read_bytes())["digest"] for path in manifests)
+        config = "config.pbtxt"
+        committed = (ROOT / "model_repository" / model / config).read_bytes()
+        if bundled != published or (journey.repository / model / config).read_bytes() != committed:
+            return False
+    return True
 
 
 def _done(process: subprocess.CompletedProcess[str]) -> None:

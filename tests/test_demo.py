@@ -30,7 +30,7 @@ def build(journey: Journey, tmp_path: Path) -> Path:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "model_repository"
-    shutil.copytree(ROOT / "model_repository", folder, ignore=shutil.ignore_patterns("[0-9]*", ".maas"))
+    shutil.copytree(ROOT / "model_repository", folder, ignore=shutil.ignore_patterns("[0-9]*"))
     return folder
 
 

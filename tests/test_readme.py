@@ -34,9 +34,7 @@ def shell(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def clone(journey: Journey, tmp_path: Path) -> Path:
     """As a fresh clone, but with the weights and bundles of the journey, so that nothing is trained twice."""
-    shutil.copytree(
-        ROOT / "model_repository", tmp_path / "model_repository", ignore=shutil.ignore_patterns("[0-9]*", ".maas")
-    )
+    shutil.copytree(ROOT / "model_repository", tmp_path / "model_repository", ignore=shutil.ignore_patterns("[0-9]*"))
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     shutil.copytree(journey.build / "weights", tmp_path / "build" / "weights")
     journey.copy_bundles(tmp_path / "build", *JOURNEY)

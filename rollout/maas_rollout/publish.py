@@ -1,8 +1,9 @@
 """Publishing: one verified bundle becomes the next version of its model, whole or not at all.
 
-Everything is staged in ``<repository>/.maas/``, on the repository's own file system and out of Triton's sight, and
-moved into place by one rename. A publish that is killed at any moment leaves the repository as it was, or with the
-whole new version; what it staged is removed by the next one.
+Everything is staged beside the repository, in ``.<its name>.maas/``: on its file system, and out of sight of a Triton
+that is pointed straight at it (it takes any folder for a model), and moved into place by one rename. A publish that is
+killed at any moment leaves the repository as it was, or with the whole new version; what it staged is removed by the
+next one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from maas_core.manifest import Manifest, changed_files, read_manifest
 from maas_core.names import check_model_name
 from maas_core.repository import Published, versions_of
 
-_OWN_FOLDER = ".maas"
 _LOG_FILE = "published.jsonl"
 _LOCK_FILE = "lock"
 _STAGING = "staging"
@@ -116,7 +116,7 @@ def _check_steps(manifest: Manifest, repository: Path) -> None:
 
 
 def _move_in(bundle: Path, version: Published, repository: Path) -> None:
-    staging = repository / _OWN_FOLDER / _STAGING
+    staging = _own_folder(repository) / _STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
         staged_model = staging / version.model
@@ -147,10 +147,17 @@ def _write_root(bundle: Path, staged_model: Path, version: int) -> None:
         shutil.copyfile(labels, staged_model / LABELS_FILE)
 
 
+def _own_folder(repository: Path) -> Path:
+    """Lock, staging and log of what was published."""
+    resolved = repository.resolve()
+    return resolved.parent / f".{resolved.name}.maas"
+
+
 @contextmanager
 def _locked(repository: Path) -> Iterator[None]:
-    own = repository / _OWN_FOLDER
-    own.mkdir(parents=True, exist_ok=True)
+    repository.mkdir(parents=True, exist_ok=True)
+    own = _own_folder(repository)
+    own.mkdir(exist_ok=True)
     lock = FileLock(own / _LOCK_FILE)
     try:
         with lock.acquire(timeout=_LOCK_TIMEOUT_S):
@@ -169,7 +176,7 @@ def _log(repository: Path, version: Published, digest: str) -> None:
         "digest": digest,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with (repository / _OWN_FOLDER / _LOG_FILE).open("a", encoding="utf-8") as log:
+    with (_own_folder(repository) / _LOG_FILE).open("a", encoding="utf-8") as log:
         log.write(json.dumps(entry) + "\n")
         log.flush()
         os.fsync(log.fileno())
@@ -177,7 +184,7 @@ def _log(repository: Path, version: Published, digest: str) -> None:
 
 def _highest_logged(repository: Path, model: str) -> int:
     """The highest version that was ever given to ``model`` here; a line that a crash cut off counts for nothing."""
-    log = repository / _OWN_FOLDER / _LOG_FILE
+    log = _own_folder(repository) / _LOG_FILE
     if not log.is_file():
         return 0
     highest = 0

@@ -78,9 +78,7 @@ def test_a_place_that_cannot_be_written_is_said_and_nothing_half_written_stays(
 def test_the_committed_configs_are_those_of_the_specs(maas: Maas, tmp_path: Path) -> None:
     done = maas("config", "--check")
     assert done.returncode == 0, done.stderr
-    shutil.copytree(
-        ROOT / "model_repository", tmp_path / "repository", ignore=shutil.ignore_patterns("[0-9]*", ".maas")
-    )
+    shutil.copytree(ROOT / "model_repository", tmp_path / "repository", ignore=shutil.ignore_patterns("[0-9]*"))
     drifted = tmp_path / "repository" / "digits_cnn" / "config.pbtxt"
     drifted.write_text(drifted.read_text().replace("max_batch_size: 32", "max_batch_size: 64"))
     done = maas("config", "--check", "--repository", tmp_path / "repository")

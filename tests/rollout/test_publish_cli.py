@@ -22,7 +22,7 @@ from maas_core.repository import versions_of
 def repository(tmp_path: Path) -> Path:
     """As in a fresh clone: configurations and labels, no version."""
     folder = tmp_path / "model_repository"
-    shutil.copytree(ROOT / "model_repository", folder, ignore=shutil.ignore_patterns("[0-9]*", ".maas"))
+    shutil.copytree(ROOT / "model_repository", folder, ignore=shutil.ignore_patterns("[0-9]*"))
     return folder
 
 
@@ -34,11 +34,7 @@ def bundle(journey: Journey, tmp_path: Path) -> Path:
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): sha256_of(path)
-        for path in folder.rglob("*")
-        if path.is_file() and ".maas" not in path.parts
-    }
+    return {str(path.relative_to(folder)): sha256_of(path) for path in folder.rglob("*") if path.is_file()}
 
 
 def as_another_version(bundle: Path) -> None:
@@ -159,7 +155,7 @@ def test_a_publish_that_is_killed_leaves_the_old_or_the_whole_new_version(
     moments = random.Random(7)
     for _ in range(15):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
-        _wait_for(repository / ".maas" / "staging", process)
+        _wait_for(repository.parent / ".model_repository.maas" / "staging", process)
         time.sleep(moments.uniform(0, 0.02))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -169,7 +165,7 @@ def test_a_publish_that_is_killed_leaves_the_old_or_the_whole_new_version(
             assert not changed_files(version.path, read_manifest(version.path))
     done = maas("publish", bundle, "--repository", repository, "--json")
     assert json.loads(done.stdout)["version"] == 2
-    assert not (repository / ".maas" / "staging").exists()
+    assert not (repository.parent / ".model_repository.maas" / "staging").exists()
 
 
 def _wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
