@@ -127,7 +127,7 @@ class GrpcWire:
 
     def _own_channel(self) -> _Channel:
         if self._channel.pid != os.getpid():
-            # A channel does not live on in a forked child.
+            # grpcio does not promise that a channel lives on in a forked child.
             self._channel = _Channel(self.endpoint, self._options)
         return self._channel
 

@@ -56,6 +56,21 @@ def test_texts_in_lists_and_arrays(client: Client) -> None:
     assert client.infer("texts", x="ü").text("y").tolist() == [["ü"]]
 
 
+def test_a_form_that_was_right_before_is_still_looked_at_for_what_the_model_refuses(client: Client) -> None:
+    x = np.ones((1, 1, 3), np.float32)
+    client.infer("small", x=x)
+    x[0, 0, 1] = np.nan
+    with pytest.raises(InputError, match=r"nan at \[0, 0, 1\]"):
+        client.infer("small", x=x)
+    with pytest.raises(InputError, match="a batch of 5"):
+        client.infer("small", x=np.ones((5, 1, 3), np.float32))
+    with pytest.raises(InputError, match="float64"):
+        client.infer("small", x=np.ones((1, 1, 3)))
+    np.testing.assert_array_equal(
+        client.infer("small", x=np.arange(6, dtype=np.float32)[::2].reshape(1, 1, 3))["y"], [[[0, 2, 4]]]
+    )
+
+
 def test_only_the_named_outputs_come_back(client: Client) -> None:
     answer = client.infer("pictures", picture="cat", outputs=["score"])
     assert list(answer) == ["score"]

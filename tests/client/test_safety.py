@@ -14,15 +14,20 @@ import pytest
 from maas_client import AsyncClient, Client
 
 AFTER_FORK = """
-import os, sys
+import os, socket, sys
 from maas_client import Client
+connect, made = socket.create_connection, []
+socket.create_connection = lambda *where: made.append(where) or connect(*where)
 client = Client(sys.argv[1], timeout_s=20)
 ask = lambda number: client.infer("small", x=[[[number, 0, 0]]])["y"].ravel()[0] == number
 assert ask(1)
 child = os.fork()
 if child == 0:
-    os._exit(0 if all(ask(number) for number in range(20)) else 1)
-answers = [ask(number) for number in range(20)]
+    answers = [ask(number) for number in range(1000, 1100)]
+    # The parent's sockets are not the child's to use, though they are open here too.
+    own = len(made) == 2 or sys.argv[1].startswith("grpc")
+    os._exit(0 if all(answers) and own else 1)
+answers = [ask(number) for number in range(100)]
 _, status = os.waitpid(child, 0)
 print(os.waitstatus_to_exitcode(status), all(answers))
 """
@@ -40,10 +45,14 @@ def tick():
         ticks += 1
 ticker = gevent.spawn(tick)
 def ask(number):
-    return all(client.infer("small", x=[[[number, 0, 0]]])["y"].ravel()[0] == number for _ in range(5))
+    before = ticks
+    right = client.infer("small", x=[[[number, 0, 0]]])["y"].ravel()[0] == number
+    return right, ticks > before
+ask(0)
 tasks = [gevent.spawn(ask, number) for number in range(8)]
 gevent.joinall(tasks, timeout=20)
-print(all(task.value for task in tasks), ticks > 0)
+right, others_ran = zip(*(task.value for task in tasks))
+print(all(right), any(others_ran))
 """
 
 
