@@ -97,7 +97,7 @@ class Records:
         return self.median(model, peer, wire, callers, lambda load: load.rate)
 
     def capacity(self, model: str, peer: str, wire: str, callers: int) -> float | None:
-        """Requests per second that the cores have processor time for; unlike a rate it hardly sees what others do."""
+        """Requests per second that the cores have processor time for; others disturb it less than a rate."""
         cpu_us = self.cpu_us(model, peer, wire, callers)
         return None if cpu_us is None or not sum(cpu_us) else self.environment["cores"] * 1e6 / sum(cpu_us)
 

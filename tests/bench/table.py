@@ -13,7 +13,7 @@ from bench.records import IN_PROCESS, Records, loads
 _MIB = 2**20
 _CPU_NOTE = (
     "Ratios and processor time are at the most callers. Processor time is the server's front + its workers + the load "
-    "generator; it hardly depends on what else the machine does. One row in process has one figure."
+    "generator; it depends far less than a rate on what else the machine does. One row in process has one figure."
 )
 
 
