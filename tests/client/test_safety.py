@@ -45,14 +45,14 @@ def tick():
         ticks += 1
 ticker = gevent.spawn(tick)
 def ask(number):
-    before = ticks
-    right = client.infer("small", x=[[[number, 0, 0]]])["y"].ravel()[0] == number
-    return right, ticks > before
-ask(0)
+    return client.infer("small", x=[[[number, 0, 0]]])["y"].ravel()[0] == number
 tasks = [gevent.spawn(ask, number) for number in range(8)]
 gevent.joinall(tasks, timeout=20)
-right, others_ran = zip(*(task.value for task in tasks))
-print(all(right), any(others_ran))
+before = ticks
+for answer in client.stream("counter", n=-1):  # 10 ms between two answers
+    if answer["i"].item() == 5:
+        break
+print(all(task.value for task in tasks), ticks > before)
 """
 
 
