@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from maas_server.crash_loop import CRASH_LIMIT, CrashLoop
@@ -16,6 +18,18 @@ from maas_server.triton_http import TritonRefused, TritonUnreachable
 
 _REFRESH_S = 2.0
 _UNLOAD_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class _Group:
+    """An instance group of a model.
+
+    Attributes:
+        stubs: how many stub processes it should have; none where its backend is not in Python.
+    """
+
+    model: str
+    stubs: int
 
 
 class Run:
@@ -60,7 +74,7 @@ class Run:
         self._failed: dict[str, str] = {}
         self._ready: dict[str, list[int]] = {}
         self._loaded_at: dict[str, float] = {}
-        self._groups: dict[str, str] = {}
+        self._groups: dict[str, _Group] = {}
         self._next_refresh = 0.0
         self._was_stopped = False
 
@@ -200,12 +214,12 @@ class Run:
 
     def _on_stub_fault(self, fault: StubFault) -> None:
         stub = fault.stub
-        model = self._model_of(stub.instance)
+        model = self._model_of(stub.instance) if stub.instance else self._model_short_of_stubs()
         if model is None or model in self._left_out:
             return
         # A stopped one, too: its server would wait for it for ever.
         end_stub(stub)
-        self._reporter.stub_fault(model, stub.instance, fault.fault)
+        self._reporter.stub_fault(model, stub.instance or "unknown", fault.fault)
         if model in self._loads:
             return
         self._loops.setdefault(model, CrashLoop()).record(time.monotonic() - self._loaded_at.get(model, 0.0))
@@ -245,14 +259,24 @@ class Run:
         group = instance.rpartition("_")[0]
         if group not in self._groups:
             self._groups = self._instance_groups()
-        return self._groups.get(group)
+        return self._groups[group].model if group in self._groups else None
 
-    def _instance_groups(self) -> dict[str, str]:
-        groups: dict[str, str] = {}
-        for model in self._ready:
+    def _model_short_of_stubs(self) -> str | None:
+        """A model with fewer stubs than instances: a dead process no longer says whose it was."""
+        self._groups = self._instance_groups()
+        missing = Counter({group: entry.stubs for group, entry in self._groups.items()})
+        missing.subtract(stub.instance.rpartition("_")[0] for stub in self._stubs.known())
+        short = (self._groups[group].model for group, count in missing.items() if count > 0)
+        return next((model for model in short if model not in self._loads), None)
+
+    def _instance_groups(self) -> dict[str, _Group]:
+        groups: dict[str, _Group] = {}
+        for model, versions in self._ready.items():
             try:
                 config = self.running.api.config(model)
             except (TritonRefused, TritonUnreachable):
                 continue
-            groups |= {group["name"]: model for group in config.get("instance_group", [])}
+            is_python = config.get("backend") == "python" or str(config.get("runtime", "")).endswith(".py")
+            for group in config.get("instance_group", []):
+                groups[group["name"]] = _Group(model, int(group["count"]) * len(versions) if is_python else 0)
         return groups

@@ -23,7 +23,7 @@ from maas_server.guard import SHARED_MEMORY
 
 _REGION_ARGUMENT, _INSTANCE_ARGUMENT = 2, 8
 """Positions on a stub's command line (python_backend, ``stub_launcher.cc``)."""
-_DISCOVERY_INTERVAL_S = 1.0
+_DISCOVERY_INTERVAL_S = 0.5
 _DEAD = "ZX"
 _STOPPED = "T"
 
@@ -36,8 +36,8 @@ class Stub:
 
     Attributes:
         pid: its process id.
-        instance: the model instance's name, e.g. ``digits_cnn_0_1``.
-        region: the name of its shared memory.
+        instance: the model instance's name, e.g. ``digits_cnn_0_1``; empty for one that died before it was seen alive.
+        region: the name of its shared memory; likewise.
     """
 
     pid: int
@@ -92,7 +92,7 @@ class StubWatch:
             self._ignored.add(stub.pid)
 
     def discover_if_due(self) -> None:
-        """Learns which stubs there are, once a second: enough while nothing is served yet."""
+        """Learns which stubs there are, twice a second: enough while nothing is served yet."""
         if time.monotonic() >= self._next_discovery:
             self.discover()
 
@@ -117,7 +117,8 @@ def end_stub(stub: Stub) -> None:
     """Kills a stub and removes its shared memory, which only this stub and its server use."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(stub.pid, signal.SIGKILL)
-    (SHARED_MEMORY / stub.region).unlink(missing_ok=True)
+    if stub.region:
+        (SHARED_MEMORY / stub.region).unlink(missing_ok=True)
 
 
 def is_running(server_pid: int, stub: Stub) -> bool:
@@ -131,6 +132,8 @@ def is_running(server_pid: int, stub: Stub) -> bool:
 def _stub_of(process: psutil.Process) -> Stub | None:
     try:
         arguments = process.cmdline()
+    except psutil.ZombieProcess:
+        return Stub(process.pid, "", "")
     except psutil.Error:
         return None
     if len(arguments) > _INSTANCE_ARGUMENT and Path(arguments[0]).name == STUB_NAME:

@@ -121,11 +121,13 @@ def test_metrics_of_triton_and_of_the_supervisor_on_one_port(shared: Serving) ->
 
 
 def test_a_killed_stub_is_replaced(shared: Serving) -> None:
-    # Twice: the first time the model's compiled file, which Python adds, would make its folder newer by itself.
+    # Twice: the first time the model's compiled file, which Python adds, would make its folder newer by itself. And the
+    # second time so early that nobody has seen the new stub alive.
     for deaths in (1, 2):
         stubs_of(shared.state["triton_pid"], "double_0_0")[0].kill()
         event = shared.event("stub_fault")
-        assert (event["model"], event["instance"], event["fault"]) == ("double", "double_0_0", "dead")
+        assert (event["model"], event["fault"]) == ("double", "dead")
+        assert event["instance"] in ("double_0_0", "unknown")
         assert shared.event("reloaded")["model"] == "double"
         assert ask(shared.http, "double") == [0.0, 2.0]
         assert shared.state["stub_deaths"]["double"] == deaths
