@@ -109,7 +109,7 @@ def test_a_request_with_nothing_but_a_bad_picture_is_the_callers_mistake(server:
     [
         ("digits_cnn", np.zeros((1, 1, 28, 28), np.float64), "wants FP32 [batch <= 32, 1, 28, 28], got float64"),
         ("digits_cnn", np.zeros((1, 1, 28, 27), np.float32), "got float32 [1, 1, 28, 27]"),
-        ("digits_cnn", np.zeros((33, 1, 28, 28), np.float32), "got float32 [33, 1, 28, 28]"),
+        ("digits_cnn", np.zeros((33, 1, 28, 28), np.float32), "got a batch of 33; pass at most 32 rows at a time"),
         ("digits_cnn", np.full((1, 1, 28, 28), np.nan, np.float32), "NaN"),
         ("no_such_model", np.zeros((1, 1, 28, 28), np.float32), "no_such_model"),
     ],

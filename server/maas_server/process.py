@@ -89,8 +89,6 @@ def environment_for(binary: TritonBinary, runtime: RuntimeDir) -> dict[str, str]
     passed on: they may name another Python's packages.
     """
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
-    # A version folder never changes: no stub may leave compiled files there.
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"
     if binary.library_path:
         inherited = environment.get("LD_LIBRARY_PATH")
         folders = [*map(str, binary.library_path), *([inherited] if inherited else [])]

@@ -115,6 +115,7 @@ def test_a_blank_in_the_path_of_checkout_and_environment(tmp_path: Path) -> None
         timeout=120,
         check=False,
         cwd=home,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"{checkout / 'server/maas_server/__init__.py'} {{'double': [1]}}"
