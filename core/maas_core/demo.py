@@ -13,13 +13,14 @@ from typing import Any
 
 import click
 
-from maas_core.errors import MaasError, WrongUse
+from maas_core.errors import MaasError, NotHeld, WrongUse
 from maas_core.layout import bundle_dir
 from maas_core.serving import serve
 
 _NETWORK = "digits_cnn"
 _PIPELINE = "digits"
 _MODELS = {_NETWORK: "onnx", "digits_preprocess": "python", "digits_postprocess": "python", _PIPELINE: "ensemble"}
+_LEAST_RIGHT = 0.9
 _SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
@@ -42,6 +43,7 @@ def run_demo(pictures: Path, repository: Path) -> None:
         (answers,) = _maas("predict", _PIPELINE, *map(str, files), "--url", server.grpc, accept=(0, 1))
     proofs.append(f"predict: {_reading(answers)}")
     _show(answers)
+    _require_right(answers)
     click.echo("\nWhat each step proved")
     for proof in proofs:
         click.echo(f"  {proof}")
@@ -98,11 +100,21 @@ def _announce(arguments: Sequence[str]) -> None:
     click.echo(f"$ {line if len(line) <= 110 else line[:107] + '...'}")
 
 
-def _reading(answers: list[dict[str, Any]]) -> str:
-    """Counts right answers where the files' names begin with the digit they show."""
+def _require_right(answers: list[dict[str, Any]]) -> None:
+    named, right = _counts(answers)
+    if right < _LEAST_RIGHT * named:
+        raise NotHeld(f"only {right} of {named} pictures were read as their names say", "run `maas train digits_cnn`")
+
+
+def _counts(answers: list[dict[str, Any]]) -> tuple[int, int]:
+    """How many pictures are named after the digit that they show, and how many of these were read right."""
     named = [answer for answer in answers if Path(answer["input"]).name[:1].isdigit()]
-    right = sum(Path(answer["input"]).name[0] == answer.get("label") for answer in named)
-    return f"{right} of {len(named)} pictures that training never saw were read as their names say"
+    return len(named), sum(Path(answer["input"]).name[0] == answer.get("label") for answer in named)
+
+
+def _reading(answers: list[dict[str, Any]]) -> str:
+    named, right = _counts(answers)
+    return f"{right} of {named} pictures that training never saw were read as their names say"
 
 
 def _show(answers: list[dict[str, Any]]) -> None:

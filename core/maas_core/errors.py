@@ -12,7 +12,7 @@ import click
 
 
 class ExitCode(IntEnum):
-    """What the ``maas`` program ends with (docs/design: "Commands")."""
+    """What the ``maas`` program ends with (README, "Commands")."""
 
     DONE = 0
     NOT_HELD = 1

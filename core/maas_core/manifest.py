@@ -95,6 +95,7 @@ class Manifest(_Record):
         digest: see :func:`payload_digest`.
         key: digest of all that decides the outcome of an export; an equal key needs no second export.
         requires: the models that an ensemble is made of.
+        seal: SHA-256 over the manifest without its seal; tells damage, not forgery.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -114,6 +115,7 @@ class Manifest(_Record):
     verification: Verification | None = None
     created_at: str
     tool_version: str
+    seal: str = ""
 
 
 def file_entries(folder: Path) -> dict[str, FileEntry]:
@@ -139,18 +141,26 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        manifest = Manifest.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotHeld(f"{folder} is not a bundle: {MANIFEST_FILE} is missing", "run `maas export MODEL`") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise NotHeld(f"{path} is not a manifest ({where}: {first['msg']})", "run `maas export MODEL` again") from error
+    if manifest.seal != _seal_of(manifest):
+        raise NotHeld(f"{path} was changed by hand or damaged", f"run `maas export {manifest.model}` again")
+    return manifest
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Writes the manifest of a bundle, atomically."""
-    write_atomic(folder / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n")
+    """Seals the manifest of a bundle and writes it, atomically."""
+    sealed = manifest.model_copy(update={"seal": _seal_of(manifest)})
+    write_atomic(folder / MANIFEST_FILE, sealed.model_dump_json(indent=1) + "\n")
+
+
+def _seal_of(manifest: Manifest) -> str:
+    return hashlib.sha256(manifest.model_copy(update={"seal": ""}).model_dump_json().encode()).hexdigest()
 
 
 def changed_files(folder: Path, manifest: Manifest) -> list[str]:

@@ -9,6 +9,11 @@ from maas_core.errors import WrongUse
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
+def is_model_name(name: str) -> bool:
+    """Whether ``name`` is safe as a folder, in a URL, and on the command line of Triton's Python stub."""
+    return _MODEL_NAME.fullmatch(name) is not None
+
+
 def check_model_name(name: str) -> str:
     """Returns ``name`` where it is safe as a folder and in a URL.
 
@@ -18,7 +23,7 @@ def check_model_name(name: str) -> str:
     Raises:
         WrongUse: where it is not.
     """
-    if not _MODEL_NAME.fullmatch(name):
+    if not is_model_name(name):
         raise WrongUse(
             f"{name[:120]!r} cannot be a model's name",
             "use 1 to 100 letters, digits, '_', '.' or '-', a letter or digit first",

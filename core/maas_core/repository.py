@@ -9,6 +9,7 @@ from pathlib import Path
 from maas_core.config import CONFIG_FILE
 from maas_core.errors import WrongUse
 from maas_core.manifest import MANIFEST_FILE
+from maas_core.names import check_model_name
 
 _LOWEST_VERSION = 1
 _HIGHEST_VERSION = 2**31 - 1
@@ -35,16 +36,17 @@ class Published:
 
 
 def models_in(repository: Path) -> list[str]:
-    """The names of all models with a configuration.
+    """The names of all models with a configuration; hidden folders are none.
 
     Raises:
-        WrongUse: where the folder does not exist.
+        WrongUse: where the folder does not exist, or a model in it has a name that must not reach Triton.
     """
     if not repository.is_dir():
         raise WrongUse(
             f"there is no model repository at {repository}", "give --repository, or run `maas publish` first"
         )
-    return sorted(entry.name for entry in repository.iterdir() if (entry / CONFIG_FILE).is_file())
+    shown = (entry for entry in repository.iterdir() if not entry.name.startswith("."))
+    return sorted(check_model_name(entry.name) for entry in shown if (entry / CONFIG_FILE).is_file())
 
 
 def versions_of(model_dir: Path) -> list[Published]:

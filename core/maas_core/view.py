@@ -8,7 +8,7 @@ version line added. The repository is never written.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from maas_core.config import CONFIG_FILE, LABELS_FILE, dump_config, pin_version, read_config
@@ -22,6 +22,7 @@ def build_view(
     view: Path,
     models: Sequence[str] | None = None,
     versions: Mapping[str, int] | None = None,
+    keep: Collection[str] = (),
 ) -> dict[str, int]:
     """Makes ``view`` show ``models`` (all by default) of ``repository``, each at one version.
 
@@ -30,6 +31,7 @@ def build_view(
         view: the folder that becomes the view; what does not belong into it is removed.
         models: the models to show.
         versions: the version of each model that shall not be served at its newest.
+        keep: models that stay in the view as they are, e.g. because their new configuration cannot be read.
 
     Returns:
         The version shown of each model. A model without a published version is left out unless it was named.
@@ -37,10 +39,10 @@ def build_view(
     Raises:
         WrongUse: where a named model or version is not published.
     """
-    chosen = _choose(repository, models, versions or {})
+    chosen = {model: entry for model, entry in _choose(repository, models, versions or {}).items() if model not in keep}
     view.mkdir(parents=True, exist_ok=True)
     for stale in view.iterdir():
-        if stale.name not in chosen:
+        if stale.name not in chosen and stale.name not in keep:
             shutil.rmtree(stale)
     for version in chosen.values():
         _show(repository / version.model, version, view / version.model)
@@ -69,6 +71,8 @@ def _show(model_dir: Path, version: Published, shown: Path) -> None:
     """Adds the version's folder, switches the config to it, drops the others: in this order none is ever missing."""
     shown.mkdir(exist_ok=True)
     folder = shown / str(version.version)
+    if folder.is_dir() and not _shows(folder, version.path):
+        shutil.rmtree(folder)
     if not folder.is_dir():
         link_tree(version.path, folder)
     own_config = version.path / CONFIG_FILE
@@ -85,6 +89,12 @@ def _show(model_dir: Path, version: Published, shown: Path) -> None:
             shutil.rmtree(stale)
         else:
             stale.unlink()
+
+
+def _shows(folder: Path, source: Path) -> bool:
+    """Whether ``folder`` links the very files of ``source``: the same number may be another repository's version."""
+    names = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
+    return all((folder / name).is_file() and (folder / name).samefile(source / name) for name in names)
 
 
 def _write_if_changed(path: Path, text: str) -> None:

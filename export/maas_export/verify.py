@@ -25,7 +25,6 @@ from maas_core.manifest import (
     write_manifest,
 )
 from maas_core.serving import Served, serve
-from maas_core.spec import Tolerance
 from maas_export.bundle import ONNX_FILE, TOOL_VERSION, samples_of, step_digests, step_weights
 from maas_export.catalogue import CatalogueModel, EnsembleModel, TorchModel, model_named
 from maas_export.ladder import Task, climb, failed, onnx_rung, served_rung
@@ -87,7 +86,7 @@ def _task(
 
     Where the torch weights are not on this machine, the golden samples alone speak for them.
     """
-    tolerances = {name: Tolerance(entry.absolute, entry.relative) for name, entry in manifest.tolerances.items()}
+    tolerances = model.spec.tolerances
     golden = load_golden(bundle / GOLDEN_FILE)
     if not golden:
         raise NotHeld(f"{bundle / GOLDEN_FILE} holds no sample", f"run `maas export {model.name}` again")

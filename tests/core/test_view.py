@@ -73,6 +73,23 @@ def test_a_second_build_touches_nothing(repository: Path, tmp_path: Path) -> Non
     assert {path: path.stat().st_mtime_ns for path in view.rglob("*")} == before
 
 
+def test_the_same_number_of_another_repository_is_another_version(repository: Path, tmp_path: Path) -> None:
+    view, other = tmp_path / "view", tmp_path / "other"
+    add_version(other, "b", 1, "b of the other repository")
+    build_view(repository, view)
+    build_view(other, view)
+    assert (view / "b/1/model.onnx").read_text() == "b of the other repository"
+
+
+def test_what_is_kept_stays_as_it_was_shown(repository: Path, tmp_path: Path) -> None:
+    view = tmp_path / "view"
+    build_view(repository, view, versions={"a": 1})
+    (repository / "a" / "2" / "config.pbtxt").write_text("input {")
+    assert build_view(repository, view, keep=["a"]) == {"b": 1}
+    assert [entry.version for entry in versions_of(view / "a")] == [1]
+    assert read_config(view / "a").max_batch_size == 4
+
+
 def test_models_that_are_not_wanted_leave_the_view(repository: Path, tmp_path: Path) -> None:
     view = tmp_path / "view"
     build_view(repository, view)
