@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from maas_server.ensembles import steps_by_ensemble
 from maas_server.launcher import RunningTriton
-from maas_server.triton_http import TritonHttp, TritonRefused, TritonUnreachable
+from maas_server.triton_http import TritonRefused, TritonUnreachable
 
 _POLL_S = 0.05
 _EXIT_TIMEOUT_S = 5.0
+_CALL_TIMEOUT_S = 2.0
+"""Between two calls it is looked whether to hurry."""
 
 
 def drain(running: RunningTriton, view: Path, timeout_s: float, hurry: Callable[[], bool]) -> bool:
@@ -34,7 +37,8 @@ def drain(running: RunningTriton, view: Path, timeout_s: float, hurry: Callable[
         loaded = {entry.model for entry in running.api.index() if entry.state == "READY"}
         ensembles = steps_by_ensemble(view).keys() & loaded
         answered = all(
-            _unload(running.api, group, deadline, hurry) for group in (ensembles, loaded - ensembles) if group
+            _unload(running, group, lambda: hurry() or time.monotonic() > deadline)
+            for group in (ensembles, loaded - ensembles)
         )
     except (TritonRefused, TritonUnreachable):
         answered = False
@@ -46,11 +50,25 @@ def drain(running: RunningTriton, view: Path, timeout_s: float, hurry: Callable[
     return answered
 
 
-def _unload(api: TritonHttp, models: Collection[str], deadline: float, hurry: Callable[[], bool]) -> bool:
+def _unload(running: RunningTriton, models: Collection[str], give_up: Callable[[], bool]) -> bool:
     for model in sorted(models):
-        api.unload(model)
-    while any(entry.model in models and entry.state in ("READY", "UNLOADING") for entry in api.index()):
-        if hurry() or time.monotonic() > deadline:
+        if give_up():
+            return False
+        # The server goes on unloading when the call is given up; what is still served is seen below.
+        with contextlib.suppress(TritonUnreachable):
+            running.api.unload(model, _CALL_TIMEOUT_S)
+    while _serves_any(running, models):
+        if give_up():
             return False
         time.sleep(_POLL_S)
     return True
+
+
+def _serves_any(running: RunningTriton, models: Collection[str]) -> bool:
+    try:
+        index = running.api.index(_CALL_TIMEOUT_S)
+    except TritonUnreachable:
+        if running.process.exit_code() is not None:
+            raise
+        return True
+    return any(entry.model in models and entry.state in ("READY", "UNLOADING") for entry in index)

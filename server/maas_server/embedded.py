@@ -102,6 +102,8 @@ def embedded_triton(
             ready = ready_models(running.api)
             missing = [model for model in chosen if model not in ready]
             failed = Loader(running.api, repository, running.failures, load_timeout_s).load_all(missing)
+            # A second try may have loaded what the first did not.
+            ready = ready_models(running.api)
             yield EmbeddedTriton(
                 http_url=running.api.address,
                 grpc_url=f"{LOOPBACK}:{launcher.ports['grpc']}",
@@ -109,7 +111,7 @@ def embedded_triton(
                 pid=running.process.pid,
                 log_path=launcher.log_path,
                 models=ready,
-                failed=failed,
+                failed={model: reason for model, reason in failed.items() if model not in ready},
                 startup_s=time.monotonic() - running.started,
                 api=running.api,
             )

@@ -1,7 +1,8 @@
 """What Triton's statistics say about each served version, in words.
 
 Source: Triton's statistics extension (``/v2/models/stats``): counts since the version was loaded, durations in
-nanoseconds. ``inference_count`` counts samples, ``execution_count`` runs of the model, ``success.count`` requests.
+nanoseconds. ``inference_count`` counts samples, ``execution_count`` runs of the model, ``success.count`` requests, also
+those that the response cache answered (``cache_hit.count``), which neither of the first two counts.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Figures:
         requests: answered since it was loaded.
         failures: requests answered with an error.
         samples_per_execution: how large batches really are; 0 where nothing ran.
-        requests_per_execution: how many requests share one run of the model; 0 where nothing ran.
+        requests_per_execution: how many requests share one run of the model, those that the response cache answered not
+            counted; 0 where nothing ran.
         mean_ms: mean time of a request inside the server.
         queue_share: the part of that time spent waiting, 0 to 1.
         batching: how batches form, in words.
@@ -59,12 +61,13 @@ def figures_of(entry: Mapping[str, Any], *, dynamic_batching: bool, max_batch_si
     inference = entry["inference_stats"]
     requests, executions = _count(inference["success"]), int(entry.get("execution_count", 0))
     total_ns, queue_ns = _ns(inference["success"]), _ns(inference["queue"])
+    executed = requests - _count(inference.get("cache_hit", {}))
     samples = int(entry.get("inference_count", 0)) / executions if executions else 0.0
-    merged = requests / executions if executions else 0.0
+    merged = executed / executions if executions else 0.0
     queue_share = queue_ns / total_ns if total_ns else 0.0
     if is_ensemble:
         batching = "an ensemble: its steps batch"
-    elif requests < _FEW:
+    elif executed < _FEW:
         batching = "too few requests to tell"
     else:
         batching = _batching(samples, merged, queue_share, dynamic_batching=dynamic_batching, can=max_batch_size > 1)

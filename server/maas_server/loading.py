@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -115,5 +116,7 @@ def touch_versions(repository: Path, versions: Mapping[str, Collection[int]]) ->
     for model, numbers in versions.items():
         for number in numbers:
             folder = repository / model / str(number)
-            newer = max(time.time_ns(), folder.stat().st_mtime_ns + 1)
-            os.utime(folder, ns=(newer, newer))
+            # A version may be gone from the view since it was loaded: then the one that is there is new anyway.
+            with contextlib.suppress(FileNotFoundError):
+                newer = max(time.time_ns(), folder.stat().st_mtime_ns + 1)
+                os.utime(folder, ns=(newer, newer))

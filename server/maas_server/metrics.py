@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 
+from maas_server.errors import PortTaken
 from maas_server.ports import LOOPBACK
 
 _FETCH_TIMEOUT_S = 2.0
@@ -47,12 +48,21 @@ class MetricsServer:
         metrics: the supervisor's.
         address: what to listen on.
         port: 0 takes a free one.
+
+    Raises:
+        PortTaken: where something listens there.
     """
 
     def __init__(self, metrics: SupervisorMetrics, address: str, port: int) -> None:
         self._metrics = metrics
         self.triton_port: int | None = None
-        self._server = ThreadingHTTPServer((address, port), self._handler())
+        try:
+            self._server = ThreadingHTTPServer((address, port), self._handler())
+        except OSError as error:
+            raise PortTaken(
+                f"metrics port {port} on {address} cannot be used ({error.strerror})",
+                "stop what listens there, or give another port with --metrics-port (0 takes a free one)",
+            ) from error
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()

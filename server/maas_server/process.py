@@ -13,8 +13,10 @@ from pathlib import Path
 
 from maas_server import guard
 from maas_server.binary import TritonBinary
+from maas_server.errors import StartFailed
 from maas_server.ports import LOOPBACK
 from maas_server.runtime_dir import RuntimeDir
+from maas_server.server_log import last_error, read_log
 from maas_server.triton_http import TOKEN_HEADER
 
 _RESTRICTED = "shared-memory,model-repository,trace,logging"
@@ -102,6 +104,9 @@ class TritonProcess:
 
     Attributes:
         pid: of the server itself.
+
+    Raises:
+        StartFailed: where the process that looks after it ended before it started one.
     """
 
     def __init__(self, binary: TritonBinary, runtime: RuntimeDir, options: TritonOptions, log_path: Path) -> None:
@@ -118,8 +123,17 @@ class TritonProcess:
                 umask=0o077,
             )
         assert self._guard.stdout is not None  # noqa: S101  # a pipe by construction
-        self.pid = int(self._guard.stdout.readline())
+        first_line = self._guard.stdout.readline()
         self._guard.stdout.close()
+        if not first_line.strip().isdigit():
+            self._guard.kill()
+            how = describe_exit(self._guard.wait())
+            raise StartFailed(
+                f"the process that runs the server ended at once ({how}): "
+                f"{last_error(read_log(log_path)) or 'its log is empty'}",
+                f"the whole log is {log_path}",
+            )
+        self.pid = int(first_line)
 
     def exit_code(self) -> int | None:
         """``None`` while it runs; 128 and the signal's number where one ended it."""
@@ -155,7 +169,9 @@ class TritonProcess:
 
 
 def describe_exit(exit_code: int) -> str:
-    """An exit code in words."""
-    if exit_code > 128:
-        return f"killed by {signal.Signals(exit_code - 128).name}"
+    """An exit code in words; a signal's stands as 128 and its number (a shell's way) or negative (``subprocess``'s)."""
+    number = -exit_code if exit_code < 0 else exit_code - 128
+    # Programs also end themselves with codes above 128 that are no signal's, e.g. 255.
+    if number in set(signal.Signals):
+        return f"killed by {signal.Signals(number).name}"
     return f"exit code {exit_code}"

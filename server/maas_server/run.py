@@ -161,7 +161,10 @@ class Run:
         time.sleep(delay_s)
         began = time.monotonic()
         if anew:
-            touch_versions(self._view, {model: self._ready.get(model, ())})
+            try:
+                touch_versions(self._view, {model: self._ready.get(model, ())})
+            except OSError as error:
+                return f"its folder in the view cannot be touched: {error}"
         reason = self._loader.load(model)
         if not reason and anew:
             self._reporter.reloaded(model, time.monotonic() - began)

@@ -61,9 +61,9 @@ class TritonHttp:
             return False
         return True
 
-    def index(self) -> list[ModelState]:
+    def index(self, timeout_s: float = _QUICK_S) -> list[ModelState]:
         """The state of every model in the repository."""
-        entries = json.loads(self._call("POST", "/v2/repository/index"))
+        entries = json.loads(self._call("POST", "/v2/repository/index", timeout_s))
         return [
             ModelState(
                 model=entry["name"],
