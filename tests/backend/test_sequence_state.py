@@ -83,6 +83,12 @@ class Model:
         self.sequences.leave(request, {"sum_out": feeds["sum_in"] + 1})
         return float(feeds["sum_in"].max())
 
+    def failed_step(self, sequence: int | str, marks: int = 0) -> None:
+        """A step whose run fails."""
+        request: Any = Request(sequence, marks)
+        self.sequences.enter(request, {"sum_in": np.zeros((1, 2, 1), np.float32)})
+        self.sequences.fail(request)
+
 
 def test_the_first_step_gets_what_triton_hands_over_and_the_next_what_the_graph_returned() -> None:
     model = Model()
@@ -103,6 +109,31 @@ def test_start_on_a_running_sequence_starts_it_again() -> None:
 def test_a_step_without_state_is_an_error() -> None:
     with pytest.raises(RequestError, match="the state of sequence 'a' is gone"):
         Model().step("a")
+
+
+def test_a_failed_start_ends_the_sequence_that_had_the_id_before() -> None:
+    model = Model()
+    model.step("a", START, handed_over=7)
+    model.step("b", START)
+    model.failed_step("a", START)
+    with pytest.raises(RequestError, match="the state of sequence 'a' is gone"):
+        model.step("a")
+    assert model.step("b") == 1
+    assert model.step("a", START, handed_over=3) == 3
+
+
+def test_a_failed_last_step_leaves_nothing() -> None:
+    model = Model()
+    model.step(1, START)
+    model.failed_step(1, END)
+    assert len(model.sequences) == 0
+
+
+def test_a_failed_step_in_between_changes_nothing() -> None:
+    model = Model()
+    model.step(1, START)
+    model.failed_step(1)
+    assert model.step(1) == 1
 
 
 def test_idle_sequences_are_dropped_and_used_ones_are_not() -> None:

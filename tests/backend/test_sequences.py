@@ -106,6 +106,17 @@ def write(repository: Path, reference: torch.nn.LSTM) -> None:
         config(max_batch_size=4, inputs=x, outputs=y, more=sequence_batching(strategy="direct {}")),
     )
     write_model(repository, "fallible", fallible_accumulator(), fallible_config())
+    write_model(
+        repository,
+        "texts",
+        text_counter(),
+        config(
+            max_batch_size=4,
+            inputs=[tensor("x", "BYTES", [1])],
+            outputs=[tensor("x_out", "BYTES", [1]), *y],
+            more=sequence_batching(state("sum", "FP32", [1])),
+        ),
+    )
 
 
 def rows_in_run() -> Any:
@@ -140,6 +151,21 @@ def fallible_accumulator() -> Any:
         [value("x", "INT64", axes), value("sum_in", "FP32", axes)],
         [value("y", "FP32", axes), value("sum_out", "FP32", axes)],
         {"table": np.array([1, 10, 100], np.float32)},
+    )
+
+
+def text_counter() -> Any:
+    """sum_out = sum_in + 1; text that is no UTF-8 fails the step before it is run."""
+    axes = ("batch", 1)
+    return graph(
+        [
+            node("Identity", ["x"], ["x_out"]),
+            node("Add", ["sum_in", "one"], ["sum_out"]),
+            node("Identity", ["sum_out"], ["y"]),
+        ],
+        [value("x", "BYTES", axes), value("sum_in", "FP32", axes)],
+        [value("x_out", "BYTES", axes), value("y", "FP32", axes), value("sum_out", "FP32", axes)],
+        {"one": np.array([1], np.float32)},
     )
 
 
@@ -251,6 +277,25 @@ def test_a_failed_first_step_leaves_no_state_behind(served: Any) -> None:
         step(served, "fallible", "lost", np.array([[99]]), start=True)
     with pytest.raises(InferenceServerException, match="state of sequence 'lost' is gone"):
         step(served, "fallible", "lost", np.array([[1]]))
+
+
+@pytest.mark.parametrize(
+    ("model", "good", "bad", "why"),
+    [
+        ("fallible", np.array([[1]]), np.array([[99]]), "out of data bounds"),
+        ("texts", np.array([[b"a"]], np.object_), np.array([[b"\xff"]], np.object_), "UTF-8"),
+    ],
+)
+def test_a_failed_start_does_not_let_the_sequence_before_it_go_on(
+    served: Any, model: str, good: Any, bad: Any, why: str
+) -> None:
+    first = step(served, model, "again", good, start=True)["y"]
+    with pytest.raises(InferenceServerException, match=why):
+        step(served, model, "again", bad, start=True)
+    with pytest.raises(InferenceServerException, match="state of sequence 'again' is gone") as caught:
+        step(served, model, "again", good)
+    assert caught.value.status() == "StatusCode.UNAVAILABLE"
+    assert step(served, model, "again", good, start=True)["y"] == first
 
 
 def test_a_failed_step_keeps_the_state_before_it_and_spares_other_sequences(served: Any) -> None:

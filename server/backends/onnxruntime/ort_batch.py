@@ -98,7 +98,7 @@ class Batcher:
             if self._sequences is not None:
                 self._sequences.enter(request, job.feeds)
         except Exception as error:  # noqa: BLE001 - an exception out of `execute` would leak shared memory
-            job.response = _error_response(error)
+            self._fail(job, error)
         return job
 
     def _run_together(self, jobs: Sequence[Job]) -> None:
@@ -111,7 +111,12 @@ class Batcher:
         try:
             self._finish([job], job.feeds if self._ragged is None else self._gather([job]))
         except Exception as error:  # noqa: BLE001 - an exception out of `execute` would leak shared memory
-            job.response = _error_response(error)
+            self._fail(job, error)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        if self._sequences is not None:
+            self._sequences.fail(job.request)
+        job.response = _error_response(error)
 
     def _gather(self, jobs: Sequence[Job]) -> Mapping[str, Array]:
         if self._ragged is not None:

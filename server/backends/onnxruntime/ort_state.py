@@ -106,6 +106,15 @@ class Sequences:
             state = {state.input_name: outputs[state.output_name].copy() for state in self._states}
             self._kept[correlation_id] = _Kept(self._clock_s(), state)
 
+    def fail(self, request: pb_utils.InferenceRequest) -> None:
+        """Drops what is kept if the failed step was the sequence's first or last; a step in between changes nothing.
+
+        Triton takes the sequence as started all the same: a step that follows may not go on with the state of the one
+        that had the id before. After END, failed or not, no step follows.
+        """
+        if request.flags() & (_START | _END):
+            self._kept.pop(request.correlation_id(), None)
+
     def expire(self) -> None:
         """Drops what has been idle for too long; the longest idle come first."""
         if self.keep_s <= 0:
