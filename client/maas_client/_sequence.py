@@ -18,7 +18,7 @@ from maas_client._deadline import Deadline
 from maas_client._result import InferResult, Timing
 from maas_client._steps import Operation
 from maas_client._values import UNSET
-from maas_client.errors import MaasClientError, RefusedValueError, SequenceLostError, ServerError
+from maas_client.errors import MaasClientError, RefusedValueError, SequenceLostError, ServerError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence as SequenceOf
@@ -80,13 +80,20 @@ class SequenceState:
         if self._endpoint is None:
             self._endpoint = yield from self._core.choose(deadline)
         checked = time.monotonic()
-        # From here on the server may know the sequence, whatever comes back.
+        before = self.is_open, self._last
+        # From here on the server may know the sequence, unless it could not be reached.
         self.is_open = True
         self._last = asked
         try:
             answer, attempts = yield from self._core.exchange(
                 call, deadline, endpoint=self._endpoint, may_be_applied_twice=False
             )
+        except UnreachableError:
+            self.is_open, self._last = before
+            if self._last is None:
+                # Still the first step: any server can take it.
+                self._endpoint = None
+            raise
         except ServerError as error:
             if _LOST.search(error.message):
                 self.is_open, self.is_over = False, True

@@ -15,13 +15,17 @@ from maas_client import (
     InputError,
     InternalServerError,
     RefusedValueError,
+    Retry,
     SequenceLostError,
     ShapeMismatchError,
     UnavailableError,
+    UnreachableError,
 )
+from maas_client.testing import FakeTransport
 from tests.client.scripted import Scripted
 
 Connect = Callable[..., Any]
+UNREACHABLE = UnreachableError("no server reachable")
 
 
 def total(answer: Any) -> float:
@@ -111,6 +115,71 @@ def test_a_step_that_may_have_been_applied_is_not_sent_twice(scripted: Scripted,
         sequence.infer(x=[[1, 1]])
         with pytest.raises(UnavailableError):
             sequence.infer(x=[[1, 1]])
+    assert len(scripted.asked) == 3
+
+
+@pytest.fixture
+def fake() -> FakeTransport:
+    fake = FakeTransport()
+    tensor = ("FP32", [1])
+    fake.model("m", inputs={"x": tensor}, outputs={"y": tensor}, config={"sequence_batching": {"control_input": []}})
+    return fake
+
+
+def steps(fake: FakeTransport) -> list[tuple[float, bool, bool]]:
+    """The steps that were tried: x, START, END."""
+    return [
+        (call.inputs["x"].item(), bool(call.parameters["sequence_start"]), bool(call.parameters["sequence_end"]))
+        for call in fake.calls
+    ]
+
+
+@pytest.mark.parametrize("way", ["http", "http-async"])
+def test_a_first_step_that_never_left_is_still_the_first(fake: FakeTransport, connect: Connect) -> None:
+    fake.fail("m", UNREACHABLE)
+    fake.answer("m", {"y": [1]})
+    with connect("http://anywhere", transport=fake, retry=None) as client, client.sequence("m") as sequence:
+        with pytest.raises(UnreachableError):
+            sequence.infer(x=[1])
+        sequence.infer(x=[2])
+        sequence.infer(x=[3], last=True)
+    assert steps(fake) == [(1, True, False), (2, True, False), (3, False, True)]
+
+
+@pytest.mark.parametrize("way", ["http", "http-async"])
+def test_a_sequence_of_which_nothing_left_is_not_ended(fake: FakeTransport, connect: Connect) -> None:
+    fake.fail("m", UNREACHABLE)
+    with connect("http://anywhere", transport=fake, retry=None) as client:
+        with pytest.raises(UnreachableError), client.sequence("m") as sequence:
+            sequence.infer(x=[1])
+        assert steps(fake) == [(1, True, False)]
+
+
+@pytest.mark.parametrize("way", ["http", "http-async"])
+def test_a_later_step_that_never_left_is_not_repeated_to_end_the_sequence(
+    fake: FakeTransport, connect: Connect
+) -> None:
+    fake.answer("m", {"y": [1]})
+    fake.fail("m", UNREACHABLE)
+    fake.answer("m", {"y": [1]})
+    with connect("http://anywhere", transport=fake, retry=None) as client, client.sequence("m") as sequence:
+        sequence.infer(x=[1])
+        with pytest.raises(UnreachableError):
+            sequence.infer(x=[2])
+    assert steps(fake) == [(1, True, False), (2, False, False), (1, False, True)]
+
+
+def test_a_first_step_that_never_left_may_go_to_another_server(scripted: Scripted, connect: Connect, way: str) -> None:
+    scripted.sequence = True
+    scripted.replies = [scripted.good()]
+    dead = f"{way.removesuffix('-async')}://127.0.0.1:1"
+    retry = Retry(attempts=2, base_s=0.01, max_s=0.01)
+    with connect([dead, scripted.url], retry=retry) as client, client.sequence("m") as sequence:
+        # The two calls that describe the model ask the dead server first and then the other: it is the dead one's turn.
+        with pytest.raises(UnreachableError):
+            sequence.infer(x=[[1, 1]])
+        sequence.infer(x=[[1, 1]])
+        sequence.infer(x=[[1, 1]])
     assert len(scripted.asked) == 3
 
 
