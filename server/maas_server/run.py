@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from maas_server.crash_loop import CRASH_LIMIT, CrashLoop
@@ -20,18 +19,6 @@ _REFRESH_S = 2.0
 _UNLOAD_TIMEOUT_S = 10.0
 
 
-@dataclass(frozen=True)
-class _Group:
-    """An instance group of a model.
-
-    Attributes:
-        stubs: how many stub processes it should have; none where its backend is not in Python.
-    """
-
-    model: str
-    stubs: int
-
-
 class Run:
     """The models of one running server.
 
@@ -42,6 +29,7 @@ class Run:
         retire_after_s: how long requests in flight may take in instances that are replaced.
         loops: the crash loop of each model's stubs; it outlives this run.
         left_out: why a model is not loaded, by model; it outlives this run.
+        refused: why what the repository has of a model is not what is served of it; likewise.
         reporter: whom to tell.
     """
 
@@ -54,6 +42,7 @@ class Run:
         retire_after_s: float,
         loops: dict[str, CrashLoop],
         left_out: dict[str, str],
+        refused: Mapping[str, str],
         reporter: Reporter,
     ) -> None:
         self.running = running
@@ -61,6 +50,7 @@ class Run:
         self._view = view
         self._loops = loops
         self._left_out = left_out
+        self._refused = refused
         self._retire_after_s = retire_after_s
         self._reporter = reporter
         self._loader = Loader(running.api, view, running.failures, load_timeout_s)
@@ -69,19 +59,23 @@ class Run:
         self._start: Future[dict[str, str]] | None = None
         self._loads: dict[str, Future[str]] = {}
         self._again: set[str] = set()
+        self._changed: set[str] = set()
+        self._outcomes: dict[str, str] = {}
+        self._present: dict[str, set[Stub]] = {}
+        self._died: dict[str, set[Stub]] = {}
+        self._unplaced: list[StubFault] = []
         self._replaced: dict[str, set[Stub]] = {}
         self._retired: dict[Stub, float] = {}
         self._failed: dict[str, str] = {}
         self._ready: dict[str, list[int]] = {}
         self._loaded_at: dict[str, float] = {}
-        self._groups: dict[str, _Group] = {}
         self._next_refresh = 0.0
         self._was_stopped = False
 
     @property
     def failed(self) -> dict[str, str]:
         """Why a model that should serve does not."""
-        return {**self._failed, **self._left_out}
+        return {**self._failed, **self._refused, **self._left_out}
 
     @property
     def models(self) -> dict[str, list[int]]:
@@ -120,7 +114,7 @@ class Run:
             # One that dies before is told later: only then it is known whose it is.
             self._stubs.discover_if_due()
             return
-        for fault in self._stubs.scan():
+        for fault in [*self._placeable(), *self._stubs.scan()]:
             self._on_stub_fault(fault)
         self._end_retired()
         if time.monotonic() >= self._next_refresh:
@@ -145,13 +139,22 @@ class Run:
             anew: also where the version is the same.
             delay_s: how long to wait before.
         """
+        if not anew:
+            self._changed.add(model)
         if model in self._loads:
             self._again.add(model)
         else:
+            self._present[model] = self._stubs_of(model)
             self._loads[model] = self._pool.submit(self._load, model, anew, delay_s)
+
+    def take_outcomes(self) -> dict[str, str]:
+        """Why a changed model did not load, or nothing where it did, for each whose load ended since the last call."""
+        outcomes, self._outcomes = self._outcomes, {}
+        return outcomes
 
     def unload(self, model: str) -> None:
         """Takes one model out."""
+        self._failed.pop(model, None)
         try:
             self.running.api.unload(model, _UNLOAD_TIMEOUT_S)
         except (TritonRefused, TritonUnreachable) as error:
@@ -197,14 +200,28 @@ class Run:
         self._loaded_at |= dict.fromkeys(done, time.monotonic())
         self.refresh()
         for model, reason in reasons.items():
-            if model in self._replaced and not reason:
-                self._retire(self._replaced.pop(model))
-            elif model in self._replaced:
-                self._loops[model].record(0.0)
-                self._replace(model, f"it does not load anew: {reason}")
-            elif model in self._again:
-                self.load(model, anew=False)
+            self._finish_load(model, reason)
+
+    def _finish_load(self, model: str, reason: str) -> None:
+        present = self._present.pop(model, set())
+        # Where it loaded, only a new instance is missed; where it did not, only one of those that serve on.
+        missed = {stub for stub in self._died.pop(model, set()) if (stub in present) == bool(reason)}
+        if model in self._replaced and not reason:
+            self._retire(self._replaced.pop(model))
+        if model in self._again:
             self._again.discard(model)
+            self.load(model, anew=model in self._replaced)
+            self._present[model] |= missed
+            self._died[model] = missed
+            return
+        if model in self._changed:
+            self._changed.discard(model)
+            self._outcomes[model] = reason
+        if model in self._replaced:
+            self._loop_of(model).record(0.0)
+            self._replace(model, f"it does not load anew: {reason}")
+        elif missed:
+            self._replace_after_death(model)
 
     def _note_results(self, reasons: Mapping[str, str]) -> None:
         for model, reason in reasons.items():
@@ -213,26 +230,37 @@ class Run:
                 self._failed[model] = reason
                 self._reporter.load_failed(model, reason)
         self._stubs.discover()
-        self._groups = {}
 
     def _on_stub_fault(self, fault: StubFault) -> None:
         stub = fault.stub
-        model = self._model_of(stub.instance) if stub.instance else self._model_short_of_stubs()
+        model = self._model_of(stub) if stub.instance else self._model_short_of_stubs()
+        if model is None and not stub.instance and self._loads:
+            self._unplaced.append(fault)
         if model is None or model in self._left_out:
             return
         # A stopped one, too: its server would wait for it for ever.
         end_stub(stub)
         self._reporter.stub_fault(model, stub.instance or "unknown", fault.fault)
         if model in self._loads:
+            self._died.setdefault(model, set()).add(stub)
             return
-        self._loops.setdefault(model, CrashLoop()).record(time.monotonic() - self._loaded_at.get(model, 0.0))
+        self._replace_after_death(model)
+
+    def _placeable(self) -> list[StubFault]:
+        """What died, nobody knows whose, during a load: when the loads have ended, one model is short of it."""
+        if self._loads:
+            return []
+        waiting, self._unplaced = self._unplaced, []
+        return [fault for fault in waiting if is_running(self.running.process.pid, fault.stub)]
+
+    def _replace_after_death(self, model: str) -> None:
+        self._loop_of(model).record(time.monotonic() - self._loaded_at.get(model, 0.0))
         self._replace(model, "its process ended soon after it was loaded")
 
     def _replace(self, model: str, why: str) -> None:
         """Loads a model anew, or leaves it out where that was in vain too often."""
-        loop = self._loops[model]
-        present = {stub for stub in self._stubs.known() if self._model_of(stub.instance) == model}
-        replaced = self._replaced.pop(model, set()) | present
+        loop = self._loop_of(model)
+        replaced = self._replaced.pop(model, set()) | self._stubs_of(model)
         if loop.limit_reached:
             self._left_out[model] = f"{why}, {CRASH_LIMIT} times in a row"
             self._reporter.left_out(model, self._left_out[model])
@@ -257,29 +285,31 @@ class Run:
             if is_running(self.running.process.pid, stub):
                 end_stub(stub)
 
-    def _model_of(self, instance: str) -> str | None:
-        """Instances are named after their instance group, which by default is named after the model."""
-        group = instance.rpartition("_")[0]
-        if group not in self._groups:
-            self._groups = self._instance_groups()
-        return self._groups[group].model if group in self._groups else None
+    def _loop_of(self, model: str) -> CrashLoop:
+        return self._loops.setdefault(model, CrashLoop())
+
+    def _stubs_of(self, model: str) -> set[Stub]:
+        return {stub for stub in self._stubs.known() if self._model_of(stub) == model}
+
+    def _model_of(self, stub: Stub) -> str | None:
+        """The model that is ready and whose stub this is."""
+        return stub.model if stub.model in self._ready else None
 
     def _model_short_of_stubs(self) -> str | None:
         """A model with fewer stubs than instances: a dead process no longer says whose it was."""
-        self._groups = self._instance_groups()
-        missing = Counter({group: entry.stubs for group, entry in self._groups.items()})
-        missing.subtract(stub.instance.rpartition("_")[0] for stub in self._stubs.known())
-        short = (self._groups[group].model for group, count in missing.items() if count > 0)
-        return next((model for model in short if model not in self._loads), None)
+        missing = self._wanted_stubs()
+        missing.subtract(stub.model for stub in self._stubs.known())
+        return next((model for model, count in missing.items() if count > 0 and model not in self._loads), None)
 
-    def _instance_groups(self) -> dict[str, _Group]:
-        groups: dict[str, _Group] = {}
+    def _wanted_stubs(self) -> Counter[str]:
+        """How many stub processes each model should have; none where its backend is not in Python."""
+        wanted: Counter[str] = Counter()
         for model, versions in self._ready.items():
             try:
                 config = self.running.api.config(model)
             except (TritonRefused, TritonUnreachable):
                 continue
             is_python = config.get("backend") == "python" or str(config.get("runtime", "")).endswith(".py")
-            for group in config.get("instance_group", []):
-                groups[group["name"]] = _Group(model, int(group["count"]) * len(versions) if is_python else 0)
-        return groups
+            if is_python:
+                wanted[model] = len(versions) * sum(int(group["count"]) for group in config.get("instance_group", []))
+        return wanted

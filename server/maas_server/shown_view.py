@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from maas_core.config import CONFIG_FILE, read_config
 from maas_core.errors import WrongUse
@@ -20,15 +21,24 @@ class Shown:
 
     Attributes:
         versions: the version of each model.
-        unreadable: why a model is not shown, for those whose configuration cannot be read.
+        unreadable: the models whose configuration cannot be read, and why. Those among ``versions`` are shown as they
+            were before.
     """
 
     versions: dict[str, int]
     unreadable: dict[str, str]
 
 
-def show(repository: Path, view: Path, models: Sequence[str] | None) -> Shown:
+def show(
+    repository: Path, view: Path, models: Sequence[str] | None, shown_before: Mapping[str, int] = MappingProxyType({})
+) -> Shown:
     """Builds the view of the newest versions of ``models`` (all by default) and of the steps of ensembles among them.
+
+    Args:
+        repository: the model repository.
+        view: the folder of the view.
+        models: the models to show.
+        shown_before: the version of each model that the view shows and a server serves: what cannot be read stays.
 
     Raises:
         WrongUse: where the repository or a named model does not exist or has no version.
@@ -41,13 +51,21 @@ def show(repository: Path, view: Path, models: Sequence[str] | None) -> Shown:
         problem = _config_problem(repository / model)
         if problem is not None:
             unreadable[model] = problem
+    kept = {model: version for model, version in shown_before.items() if model in unreadable}
+    # Of an ensemble that cannot be read it is not known what it is made of: what it was made of stays, too.
+    wanted = list(dict.fromkeys([*wanted, *_present(repository, with_steps(view, list(kept)))]))
     readable = [model for model in wanted if model not in unreadable]
     if models is None:
         readable = [model for model in readable if versions_of(repository / model)]
-    versions = build_view(repository, view, readable)
+    versions = build_view(repository, view, readable, keep=kept) | kept
     if not versions and not unreadable:
         raise NothingToServe(f"no model in {repository} has a published version", "publish one with `maas publish`")
     return Shown(versions, unreadable)
+
+
+def _present(repository: Path, models: Iterable[str]) -> list[str]:
+    present = models_in(repository)
+    return [model for model in models if model in present]
 
 
 def _config_problem(model_dir: Path) -> str | None:

@@ -21,7 +21,7 @@ import psutil
 from maas_server.binary import STUB_NAME
 from maas_server.guard import SHARED_MEMORY
 
-_REGION_ARGUMENT, _INSTANCE_ARGUMENT = 2, 8
+_MODEL_FILE_ARGUMENT, _REGION_ARGUMENT, _INSTANCE_ARGUMENT = 1, 2, 8
 """Positions on a stub's command line (python_backend, ``stub_launcher.cc``)."""
 _DISCOVERY_INTERVAL_S = 0.5
 _DEAD = "ZX"
@@ -38,11 +38,13 @@ class Stub:
         pid: its process id.
         instance: the model instance's name, e.g. ``digits_cnn_0_1``; empty for one that died before it was seen alive.
         region: the name of its shared memory; likewise.
+        model: whose it is; likewise. Instances say it only where their instance groups have no names of their own.
     """
 
     pid: int
     instance: str
     region: str
+    model: str
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,13 @@ def _stub_of(process: psutil.Process) -> Stub | None:
     try:
         arguments = process.cmdline()
     except psutil.ZombieProcess:
-        return Stub(process.pid, "", "")
+        return Stub(process.pid, "", "", "")
     except psutil.Error:
         return None
     if len(arguments) > _INSTANCE_ARGUMENT and Path(arguments[0]).name == STUB_NAME:
-        return Stub(process.pid, arguments[_INSTANCE_ARGUMENT], arguments[_REGION_ARGUMENT])
+        # REPOSITORY/MODEL/VERSION/FILE, also where the backend itself is in Python.
+        model = Path(arguments[_MODEL_FILE_ARGUMENT]).parent.parent.name
+        return Stub(process.pid, arguments[_INSTANCE_ARGUMENT], arguments[_REGION_ARGUMENT], model)
     return None
 
 

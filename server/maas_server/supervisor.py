@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from maas_core.config import CONFIG_FILE
 from maas_core.errors import MaasError
 from maas_core.layout import view_dir
 from maas_server.crash_loop import CRASH_LIMIT, CrashLoop
@@ -28,13 +27,14 @@ from maas_server.process import describe_exit
 from maas_server.reporter import Reporter
 from maas_server.repository_watch import RepositoryWatch
 from maas_server.run import Run
+from maas_server.served_view import ServedView
 from maas_server.shared_memory import keep_private
-from maas_server.shown_view import show
 from maas_server.state_file import ServeState, make_token, only_server_of, token_path
 
 _TICK_S = 0.1
 _WATCH_S = 0.5
 _FIRST_SETTLE_S = 1.0
+_LONGEST_SETTLE_S = 8.0
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ class Supervisor:
         self._events = events
         self._request = _StopRequest()
         self._view = view_dir(settings.view)
-        self._versions: dict[str, int] = {}
         self._server_loop = CrashLoop()
         self._stub_loops: dict[str, CrashLoop] = {}
         self._left_out: dict[str, str] = {}
-        self._unreadable: set[str] = set()
+        self._suspect: str | None = None
+        self._shown = ServedView(settings.repository, self._view, settings.models, self._left_out, events)
         self._began = time.monotonic()
         self._was_ready = False
 
@@ -113,7 +113,7 @@ class Supervisor:
         with ExitStack() as stack:
             stack.enter_context(only_server_of(settings.view))
             remove_leftovers()
-            self._build_view()
+            self._shown.build()
             token = make_token(settings.view)
             stack.callback(token_path(settings.view).unlink, missing_ok=True)
             self._launcher = Launcher(
@@ -158,18 +158,19 @@ class Supervisor:
                 ended_at = time.monotonic()
                 lived_s = ended_at - run.ready_at if run.ready_at is not None else 0.0
                 self._note_crash(describe_exit(running.process.exit_code() or 0), run.loading, lived_s)
+                self._shown.refuse_all("the server ended before it was known to load")
             finally:
                 run.close()
                 running.process.kill()
 
     @property
     def _one_by_one(self) -> bool:
-        """From the second crash in a row on: the third then tells which model it is."""
+        """From the second crash in a row on: two more then tell which model it is."""
         return self._server_loop.count >= CRASH_LIMIT - 1
 
     @property
     def _wanted(self) -> list[str]:
-        return [model for model in self._versions if model not in self._left_out]
+        return [model for model in self._shown.versions if model not in self._left_out]
 
     def _start(self) -> RunningTriton | None:
         """Starts a server; nothing where it did not come up, which is noted.
@@ -185,7 +186,7 @@ class Supervisor:
         except StartFailed as error:
             if not error.loading and not self._was_ready:
                 raise
-            if error.timed_out:
+            if error.timed_out and error.loading:
                 for model in error.loading:
                     self._leave_out(model, f"it was still loading after {self._settings.load_timeout_s:g} s")
             else:
@@ -202,10 +203,11 @@ class Supervisor:
             retire_after_s=self._settings.drain_timeout_s,
             loops=self._stub_loops,
             left_out=self._left_out,
+            refused=self._shown.refused,
             reporter=self._reporter,
         )
-        crashes = self._server_loop.count
-        run.begin(self._wanted, _FIRST_SETTLE_S * 2 ** (crashes - CRASH_LIMIT + 1) if self._one_by_one else None)
+        settle_s = min(_FIRST_SETTLE_S * 2.0 ** (self._server_loop.count - CRASH_LIMIT + 1), _LONGEST_SETTLE_S)
+        run.begin(self._wanted, settle_s if self._one_by_one else None)
         return run
 
     def _watch_over(self, run: Run, ended_at: float) -> None:
@@ -214,6 +216,7 @@ class Supervisor:
         told = False
         while run.running.process.wait(_TICK_S) is None and not self._request.stop.is_set():
             run.tick()
+            self._settle_changes(run)
             if run.ready_at is not None and not told:
                 told = True
                 self._tell_ready(run, ended_at)
@@ -223,11 +226,14 @@ class Supervisor:
                     self._take_over_changes(run)
 
     def _note_crash(self, how: str, loading: frozenset[str], lived_s: float) -> None:
+        # One crash may have any cause, e.g. a request: it takes a second one at the same model to blame it.
+        alone = next(iter(loading)) if self._one_by_one and len(loading) == 1 else None
         self._server_loop.record(lived_s)
-        if self._server_loop.limit_reached and len(loading) == 1:
-            (model,) = loading
-            self._leave_out(model, f"loading it ended the server {self._server_loop.count} times in a row")
+        if alone is not None and alone == self._suspect:
+            self._leave_out(alone, "twice in a row the server ended while it was the only one being loaded")
             self._server_loop.reset()
+            alone = None
+        self._suspect = alone
         remove_leftovers()
         self._reporter.phase("restarting")
         self._reporter.triton_ended(how, loading, self._server_loop.delay_s)
@@ -243,36 +249,30 @@ class Supervisor:
         words = "stopped" if answered else "stopped; some requests in flight were not answered"
         self._events.tell("stopped", words, all_answered=answered)
 
-    def _build_view(self) -> None:
-        shown = show(self._settings.repository, self._view, self._settings.models)
-        self._versions = shown.versions
-        for model in self._unreadable - shown.unreadable.keys():
-            self._left_out.pop(model, None)
-        self._left_out.update(shown.unreadable)
-        for model in shown.unreadable.keys() - self._unreadable:
-            reason = shown.unreadable[model]
-            self._events.tell("load_failed", f"{model} is not loaded: {reason}", model=model, reason=reason)
-        self._unreadable = set(shown.unreadable)
-
     def _take_over_changes(self, run: Run) -> None:
-        before = {model: self._shown(model) for model in self._versions}
         try:
-            self._build_view()
+            changes = self._shown.take_over(run.models)
         except MaasError as error:
             self._events.tell("not_taken_over", f"the repository changed but is not taken over: {error.message}")
             return
-        for model in before.keys() - self._versions.keys():
-            run.unload(model)
+        for model in changes.removed:
+            self._stub_loops.pop(model, None)
+            if self._left_out.pop(model, None) is None:
+                run.unload(model)
             self._events.tell("removed", f"{model} is gone from the repository and no longer served", model=model)
-        for model, version in self._versions.items():
-            if before.get(model) != self._shown(model):
-                self._left_out.pop(model, None)
-                self._stub_loops.pop(model, None)
-                self._events.tell("changed", f"{model}: taking over version {version}", model=model, version=version)
-                run.load(model, anew=False)
+        for model in changes.changed:
+            version = self._shown.versions[model]
+            self._left_out.pop(model, None)
+            self._stub_loops.pop(model, None)
+            self._events.tell("changed", f"{model}: taking over version {version}", model=model, version=version)
+            run.load(model, anew=False)
 
-    def _shown(self, model: str) -> tuple[int, bytes]:
-        return self._versions[model], (self._view / model / CONFIG_FILE).read_bytes()
+    def _settle_changes(self, run: Run) -> None:
+        for model, reason in run.take_outcomes().items():
+            if reason:
+                self._shown.refuse(model, reason)
+            else:
+                self._shown.loaded(model)
 
     def _first_state(self) -> ServeState:
         host, ports = self._settings.listen, self._launcher.ports
