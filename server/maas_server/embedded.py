@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -72,7 +73,8 @@ def embedded_triton(
         metrics_port: likewise.
         tritonserver: the server to run; by default the one on ``PATH``, else the wheel's.
         backends: folders with further backends, one sub-folder each; ours are there in any case.
-        token: closes the shared-memory, repository, trace and logging APIs to everybody who does not send it.
+        token: closes the shared-memory, repository, trace and logging APIs to everybody who does not send it; by
+            default a random one, which the returned ``api`` sends.
         log_path: by default a new file under ``build/state/logs/``.
         load_timeout_s: how long the models may take to load.
         stop_timeout_s: how long requests in flight may take when the block ends.
@@ -92,7 +94,7 @@ def embedded_triton(
         ports={"http": http_port, "grpc": grpc_port, "metrics": metrics_port},
         tritonserver=tritonserver,
         backends=backends,
-        token=token,
+        token=token if token is not None else secrets.token_urlsafe(32),
         exit_timeout_s=stop_timeout_s,
         extra_arguments=extra_arguments,
     )

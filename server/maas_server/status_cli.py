@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def status(url: str | None, as_json: bool) -> None:
     """Tell of each server what it serves, since when, how batches really form, and what fails.
 
-    Exit code 1 where a model that should serve does not, 3 where no server runs.
+    Exit code 1 where a model that should serve does not, or a server does not answer; 3 where no server runs.
     """
     from maas_core.errors import ExitCode, NotReachable
     from maas_server.state_file import read_states
@@ -33,13 +33,23 @@ def status(url: str | None, as_json: bool) -> None:
     running = [state for state in read_states() if not state.is_stale]
     if not running:
         raise NotReachable("no server of `maas serve` is running here", "start one, or give --url")
-    reports = [(state, _figures(state.http) if state.phase == "serving" else []) for state in running]
+    reports = [(state, _figures_or_none(state.http) if state.phase == "serving" else []) for state in running]
     if as_json:
         click.echo(json.dumps([_as_json(state, figures) for state, figures in reports]))
     else:
         click.echo("\n\n".join(_in_words(state, figures) for state, figures in reports))
-    if any(state.failed for state in running):
+    if any(state.failed or figures is None for state, figures in reports):
         click.get_current_context().exit(ExitCode.NOT_HELD)
+
+
+def _figures_or_none(url: str) -> list[Figures] | None:
+    """Nothing where the server hangs or has just ended: the others, and what is known of it, are told all the same."""
+    from maas_core.errors import NotReachable
+
+    try:
+        return _figures(url)
+    except NotReachable:
+        return None
 
 
 def _figures(url: str) -> list[Figures]:
@@ -54,7 +64,11 @@ def _figures(url: str) -> list[Figures]:
     try:
         found = []
         for entry in api.statistics():
-            config = api.config(entry["name"])
+            try:
+                config = api.config(entry["name"])
+            except TritonRefused:
+                # It was unloaded since the statistics were taken.
+                continue
             found.append(
                 figures_of(
                     entry,
@@ -68,13 +82,13 @@ def _figures(url: str) -> list[Figures]:
     return sorted(found, key=lambda figures: (figures.model, figures.version))
 
 
-def _as_json(state: ServeState, figures: list[Figures]) -> dict[str, Any]:
+def _as_json(state: ServeState, figures: list[Figures] | None) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return asdict(state) | {"figures": [entry.as_json() for entry in figures]}
+    return asdict(state) | {"answers": figures is not None, "figures": [entry.as_json() for entry in figures or []]}
 
 
-def _in_words(state: ServeState, figures: list[Figures]) -> str:
+def _in_words(state: ServeState, figures: list[Figures] | None) -> str:
     from maas_server.reasons import explain_failure
 
     deaths = sum(state.stub_deaths.values())
@@ -84,7 +98,8 @@ def _in_words(state: ServeState, figures: list[Figures]) -> str:
         f"  tritonserver since {state.triton_since} (process {state.triton_pid}); restarts {state.restarts}, "
         f"stub deaths {deaths}, reloads {sum(state.reloads.values())}",
     ]
-    lines += [_line(entry, state.since.get(entry.model, "")) for entry in figures]
+    lines += ["  tritonserver does not answer"] if figures is None else []
+    lines += [_line(entry, state.since.get(entry.model, "")) for entry in figures or []]
     lines += [f"  {model}: FAILS: {explain_failure(reason)}" for model, reason in state.failed.items()]
     return "\n".join(lines)
 

@@ -217,19 +217,19 @@ def test_the_served_versions_digest_is_a_metric_for_as_long_as_it_serves(served:
     assert released in shown
     assert folder in shown
 
-    served.http.unload_model("folder")
+    served.triton.api.unload("folder")
     deadline_s = time.monotonic() + 20
     while folder in (shown := shown_versions(served)) and time.monotonic() < deadline_s:
         time.sleep(0.05)
     assert folder not in shown
     assert released in shown
 
-    served.http.load_model("folder")
+    served.triton.api.load("folder")
     assert folder in shown_versions(served)
 
     # A version loaded anew: new instances start, then the old ones end.
     (served.repository / "released" / "7").touch()
-    served.http.load_model("released")
+    served.triton.api.load("released")
     until_s = time.monotonic() + 2
     while time.monotonic() < until_s:
         assert released in shown_versions(served)

@@ -42,6 +42,28 @@ def test_status_tells_what_is_served_and_what_fails(serve: Callable[..., Serving
     assert "double 1: 30 requests" in by_url.stdout
 
 
+def test_status_of_a_server_that_hangs_tells_what_is_known(
+    serve: Callable[..., Serving], maas: Maas, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "models", "double")
+    serving = serve(tmp_path / "models")
+    # The supervisor too, which would replace a stopped server.
+    supervisor, server = serving.process, psutil.Process(serving.ready["triton_pid"])
+    psutil.Process(supervisor.pid).suspend()
+    server.suspend()
+    try:
+        words = maas("status", build=serving.build)
+        (report,) = json.loads(maas("status", "--json", build=serving.build).stdout)
+    finally:
+        server.resume()
+        psutil.Process(supervisor.pid).resume()
+    assert words.returncode == 1
+    assert str(tmp_path / "models") in words.stdout
+    assert "tritonserver does not answer" in words.stdout
+    assert report["answers"] is False
+    assert report["models"] == {"double": [1]}
+
+
 def test_status_where_nothing_runs(maas: Maas) -> None:
     done = maas("status")
     assert done.returncode == 3

@@ -13,9 +13,11 @@ import psutil
 import pytest
 from tests.server.serving import ROOT, ask, stubs_of, wait_until, write_model
 
+from maas_server import guard
 from maas_server.embedded import embedded_triton
 from maas_server.errors import NothingToServe, PortTaken, StartFailed, TritonNotFound
 from maas_server.guard import SHARED_MEMORY
+from maas_server.triton_http import TritonHttp, TritonRefused
 
 
 def _running(pid: int) -> bool:
@@ -178,6 +180,43 @@ def test_a_model_that_ends_the_server_is_named(tmp_path: Path) -> None:
     write_model(tmp_path / "repository", "killer", more=f"\nimport os\nos.kill(os.getppid(), {int(signal.SIGKILL)})\n")
     with (
         pytest.raises(StartFailed, match=r"killed by SIGKILL.*while loading killer"),
+        embedded_triton(tmp_path / "repository", log_path=tmp_path / "log"),
+    ):
+        pass
+
+
+_FAILS_ONCE = """
+    def initialize(self, args):
+        import pathlib
+        mark = pathlib.Path({mark!r})
+        if not mark.exists():
+            mark.touch()
+            raise RuntimeError("not yet")
+"""
+
+
+def test_a_model_that_loads_at_the_second_try_is_served(tmp_path: Path) -> None:
+    write_model(tmp_path / "repository", "late", more=_FAILS_ONCE.format(mark=str(tmp_path / "mark")))
+    with embedded_triton(tmp_path / "repository", log_path=tmp_path / "log") as server:
+        assert server.models == {"late": [1]}
+        assert server.failed == {}
+
+
+def test_the_inner_apis_are_closed_to_others(tmp_path: Path) -> None:
+    write_model(tmp_path / "repository", "double")
+    with embedded_triton(tmp_path / "repository", stop_timeout_s=0, log_path=tmp_path / "log") as server:
+        assert server.api.index()
+        with pytest.raises(TritonRefused, match="restricted"):
+            TritonHttp(server.http_url).unload("double")
+
+
+def test_a_guard_that_ends_at_once_tells_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "guard.py"
+    broken.write_text("raise SystemExit('no more processes')\n")
+    monkeypatch.setattr(guard, "__file__", str(broken))
+    write_model(tmp_path / "repository", "double")
+    with (
+        pytest.raises(StartFailed, match=r"exit code 1.*no more processes"),
         embedded_triton(tmp_path / "repository", log_path=tmp_path / "log"),
     ):
         pass

@@ -9,18 +9,23 @@ import socket
 import stat
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from maas_server import guard, leftovers
 from maas_server.crash_loop import CRASH_LIMIT, STABLE_S, CrashLoop
+from maas_server.drain import drain
 from maas_server.ensembles import with_steps
 from maas_server.errors import AlreadyServed, PortTaken
 from maas_server.events import EventLog
 from maas_server.figures import figures_of
+from maas_server.loading import touch_versions
+from maas_server.metrics import MetricsServer, SupervisorMetrics
 from maas_server.ownership import owner_is_gone, owner_tag
 from maas_server.ports import PortHold
+from maas_server.process import describe_exit
 from maas_server.repository_watch import RepositoryWatch
 from maas_server.state_file import (
     ServeState,
@@ -32,6 +37,7 @@ from maas_server.state_file import (
     state_dir,
     token_path,
 )
+from maas_server.triton_http import ModelState, TritonUnreachable
 
 
 def test_crashes_in_a_row_back_off_up_to_half_a_minute() -> None:
@@ -109,6 +115,82 @@ def test_figures_of_a_version() -> None:
     assert figures.samples_per_execution == 4.0
     assert figures.mean_ms == 10.0
     assert figures.queue_share == 0.25
+
+
+def test_what_the_response_cache_answers_is_no_batching() -> None:
+    statistics = _statistics(1000, 100, 100, 0, 10**9)
+    statistics["inference_stats"]["cache_hit"] = {"count": 900, "ns": 10**6}
+    figures = figures_of(statistics, dynamic_batching=True, max_batch_size=32, is_ensemble=False)
+    assert figures.requests == 1000
+    assert figures.requests_per_execution == 1.0
+    assert figures.batching == "no batching: one synchronous caller"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (137, "killed by SIGKILL"),
+        (-9, "killed by SIGKILL"),
+        (255, "exit code 255"),
+        (128, "exit code 128"),
+        (1, "exit code 1"),
+    ],
+)
+def test_how_a_server_ended_in_words(code: int, words: str) -> None:
+    assert describe_exit(code) == words
+
+
+def test_a_metrics_port_that_was_taken_meanwhile_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"metrics port {port}") as error:
+            MetricsServer(SupervisorMetrics(), "127.0.0.1", port)
+    assert "--metrics-port" in error.value.mend
+
+
+class _HungApi:
+    """A server that takes every call and answers none in time."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def index(self, timeout_s: float = 0.0) -> list[ModelState]:
+        return [ModelState(model, 1, "READY", "") for model in ("a", "b", "c")]
+
+    def unload(self, model: str, timeout_s: float) -> None:
+        assert timeout_s < 10.0
+        self.calls.append(model)
+        raise TritonUnreachable("timed out")
+
+
+class _Process:
+    def exit_code(self) -> None:
+        return None
+
+    def wait(self, timeout_s: float) -> None:
+        return None
+
+    def terminate(self) -> None:
+        """It hangs."""
+
+    def kill(self) -> None:
+        """Nothing to end."""
+
+
+def test_draining_looks_at_hurry_between_models(tmp_path: Path) -> None:
+    api = _HungApi()
+    running: Any = SimpleNamespace(api=api, process=_Process())
+    assert not drain(running, tmp_path, timeout_s=600.0, hurry=lambda: bool(api.calls))
+    assert api.calls == ["a"]
+
+
+def test_loading_anew_a_version_whose_folder_is_gone_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "model" / "2").mkdir(parents=True)
+    os.utime(tmp_path / "model" / "2", (1, 1))
+    touch_versions(tmp_path, {"model": [1, 2]})
+    assert (tmp_path / "model" / "2").stat().st_mtime > 1
 
 
 def test_an_event_reader_that_stops_reading_does_not_stop_the_teller() -> None:
