@@ -58,12 +58,12 @@ class Run:
         self._pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="load")
         self._start: Future[dict[str, str]] | None = None
         self._loads: dict[str, Future[str]] = {}
-        self._again: set[str] = set()
         self._changed: set[str] = set()
         self._outcomes: dict[str, str] = {}
         self._present: dict[str, set[Stub]] = {}
         self._died: dict[str, set[Stub]] = {}
         self._unplaced: list[StubFault] = []
+        self._overdue: set[str] = set()
         self._replaced: dict[str, set[Stub]] = {}
         self._retired: dict[Stub, float] = {}
         self._failed: dict[str, str] = {}
@@ -86,6 +86,11 @@ class Run:
     def loading(self) -> frozenset[str]:
         """The models whose load has begun and not ended."""
         return self._loader.loading
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a load is under way. The view must not change then: Triton waits for ever for a file that is gone."""
+        return bool(self._loads or self._overdue)
 
     def begin(self, models: Collection[str], settle_s: float | None) -> None:
         """Starts to load those of ``models`` that are not ready.
@@ -114,6 +119,9 @@ class Run:
             # One that dies before is told later: only then it is known whose it is.
             self._stubs.discover_if_due()
             return
+        for model in list(self._overdue):
+            self._overdue.discard(model)
+            self._replace_after_death(model)
         for fault in [*self._placeable(), *self._stubs.scan()]:
             self._on_stub_fault(fault)
         self._end_retired()
@@ -132,20 +140,17 @@ class Run:
         self._reporter.serving(self._ready, self.failed)
 
     def load(self, model: str, *, anew: bool, delay_s: float = 0.0) -> None:
-        """Starts to load one model; where that is under way, once more afterwards.
+        """Starts to load one model.
 
         Args:
-            model: its name.
+            model: its name; not one that is being loaded, see :attr:`is_loading`.
             anew: also where the version is the same.
             delay_s: how long to wait before.
         """
         if not anew:
             self._changed.add(model)
-        if model in self._loads:
-            self._again.add(model)
-        else:
-            self._present[model] = self._stubs_of(model)
-            self._loads[model] = self._pool.submit(self._load, model, anew, delay_s)
+        self._present[model] = self._stubs_of(model)
+        self._loads[model] = self._pool.submit(self._load, model, anew, delay_s)
 
     def take_outcomes(self) -> dict[str, str]:
         """Why a changed model did not load, or nothing where it did, for each whose load ended since the last call."""
@@ -208,12 +213,6 @@ class Run:
         missed = {stub for stub in self._died.pop(model, set()) if (stub in present) == bool(reason)}
         if model in self._replaced and not reason:
             self._retire(self._replaced.pop(model))
-        if model in self._again:
-            self._again.discard(model)
-            self.load(model, anew=model in self._replaced)
-            self._present[model] |= missed
-            self._died[model] = missed
-            return
         if model in self._changed:
             self._changed.discard(model)
             self._outcomes[model] = reason
@@ -221,7 +220,8 @@ class Run:
             self._loop_of(model).record(0.0)
             self._replace(model, f"it does not load anew: {reason}")
         elif missed:
-            self._replace_after_death(model)
+            # Not yet: what the view shows of a model that did not load is put right first.
+            self._overdue.add(model)
 
     def _note_results(self, reasons: Mapping[str, str]) -> None:
         for model, reason in reasons.items():
@@ -243,8 +243,8 @@ class Run:
         self._reporter.stub_fault(model, stub.instance or "unknown", fault.fault)
         if model in self._loads:
             self._died.setdefault(model, set()).add(stub)
-            return
-        self._replace_after_death(model)
+        elif model not in self._overdue:
+            self._replace_after_death(model)
 
     def _placeable(self) -> list[StubFault]:
         """What died, nobody knows whose, during a load: when the loads have ended, one model is short of it."""
