@@ -96,6 +96,7 @@ class Supervisor:
         self._shown = ServedView(settings.repository, self._view, settings.models, self._left_out, events)
         self._began = time.monotonic()
         self._was_ready = False
+        self._change_waits = False
 
     def request_stop(self) -> None:
         """Asks it to drain and stop; the second time, to hurry. Safe in a signal handler."""
@@ -213,7 +214,7 @@ class Supervisor:
     def _watch_over(self, run: Run, ended_at: float) -> None:
         """Returns when the server has ended or a stop was asked for."""
         next_look = time.monotonic() + _WATCH_S
-        told = change_waits = False
+        told = False
         while run.running.process.wait(_TICK_S) is None and not self._request.stop.is_set():
             run.tick()
             self._settle_changes(run)
@@ -222,9 +223,9 @@ class Supervisor:
                 self._tell_ready(run, ended_at)
             if self._watch is not None and told and time.monotonic() >= next_look:
                 next_look = time.monotonic() + _WATCH_S
-                change_waits |= self._watch.has_settled_change()
-                if change_waits and not run.is_loading:
-                    change_waits = False
+                self._change_waits |= self._watch.has_settled_change()
+                if self._change_waits and not run.is_loading:
+                    self._change_waits = False
                     self._take_over_changes(run)
 
     def _note_crash(self, how: str, loading: frozenset[str], lived_s: float) -> None:
