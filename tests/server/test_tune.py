@@ -20,7 +20,15 @@ from click.testing import CliRunner, Result
 from maas_core.config import config_of, dump_config
 from maas_core.errors import WrongUse
 from maas_core.golden import Sample, save_golden
-from maas_core.manifest import Manifest, ObjectiveEntry, Verification, file_entries, payload_digest, write_manifest
+from maas_core.manifest import (
+    Manifest,
+    ObjectiveEntry,
+    Verification,
+    file_entries,
+    payload_digest,
+    read_manifest,
+    write_manifest,
+)
 from maas_core.spec import ModelSpec, Objective, Serving, TensorSpec, Tolerance
 from maas_export.catalogue import all_models
 from maas_export.serving_choice import CHOICES_PATH, serving_for
@@ -359,9 +367,8 @@ class TestCommand:
         assert "'1,many' is not a list of whole numbers" in done.stderr
 
     def test_an_ensemble_is_sent_to_its_steps(self, run: Run, tmp_path: Path) -> None:
-        manifest = tmp_path / "build" / "bundles" / "doubled" / "onnx" / "manifest.json"
-        record = json.loads(manifest.read_text()) | {"requires": ["first", "second"]}
-        manifest.write_text(json.dumps(record))
+        bundle = tmp_path / "build" / "bundles" / "doubled" / "onnx"
+        write_manifest(bundle, read_manifest(bundle).model_copy(update={"requires": ("first", "second")}))
 
         done = run("doubled")
 
@@ -369,8 +376,8 @@ class TestCommand:
         assert "tune its steps: first, second" in done.stderr
 
     def test_an_unverified_bundle_is_refused(self, run: Run, tmp_path: Path) -> None:
-        manifest = tmp_path / "build" / "bundles" / "doubled" / "onnx" / "manifest.json"
-        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"verification": None}))
+        bundle = tmp_path / "build" / "bundles" / "doubled" / "onnx"
+        write_manifest(bundle, read_manifest(bundle).model_copy(update={"verification": None}))
 
         done = run("doubled")
 
