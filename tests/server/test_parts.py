@@ -200,9 +200,12 @@ def test_an_event_reader_that_stops_reading_does_not_stop_the_teller() -> None:
             return 0
 
     log = EventLog(Stuck(), as_json=True)
+    told = 0
     for number in range(5000):
         log.tell("event", "words", number=number)
+        told += 1
     log.close(timeout_s=0.1)
+    assert told == 5000, "a full pipe held the teller up"
 
 
 def test_events_are_json_or_words() -> None:
