@@ -16,7 +16,7 @@ from maas_server.ownership import owner_is_gone, owner_tag
 from maas_server.runtime_dir import PREFIX as RUNTIME_PREFIX
 
 SHM_PREFIX = "maas_"
-_PYTHON_ENVIRONMENTS = Path("/tmp")  # noqa: S108  # where Triton's Python backend makes python_env_XXXXXX, always
+_PYTHON_ENVIRONMENTS = Path("/tmp")  # noqa: S108  # Triton's Python backend always makes its python_env_* folders there
 
 
 def own_shm_prefix() -> str:

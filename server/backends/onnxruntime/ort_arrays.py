@@ -1,4 +1,8 @@
-"""How tensors look in this backend: numpy arrays, BF16 as its bit patterns."""
+"""How tensors look in this backend: numpy arrays, BF16 as its bit patterns.
+
+The table of datatypes stands in ``maas_core`` too; a backend must run where only Triton, numpy and ONNX Runtime are
+installed, so it imports nothing of ours.
+"""
 
 from __future__ import annotations
 
