@@ -14,7 +14,7 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
 from maas_core.dtypes import config_name
 from maas_core.errors import WrongUse
-from maas_core.spec import ModelSpec, Serving, TensorSpec
+from maas_core.spec import ModelSpec, SequenceBatching, Serving, TensorSpec
 
 CONFIG_FILE = "config.pbtxt"
 LABELS_FILE = "labels.txt"
@@ -33,7 +33,11 @@ def config_of(spec: ModelSpec) -> Any:
     if spec.backend == "ensemble":
         _add_steps(config, spec)
     else:
-        _add_serving(config, spec.serving, is_onnx=spec.backend == "onnxruntime")
+        _add_serving(config, spec.serving, is_onnx=spec.backend == "onnxruntime", is_batched=spec.sequence is None)
+    if spec.sequence is not None:
+        _add_sequence_batching(config, spec.sequence)
+    if spec.decoupled:
+        config.model_transaction_policy.decoupled = True
     if spec.refuses_nonfinite:
         config.parameters["reject_nonfinite"].string_value = "true"
     return config
@@ -45,6 +49,8 @@ def _add_tensors(field: Any, tensors: Iterable[TensorSpec]) -> None:
         entry.dims.extend(-1 if isinstance(dim, str) else dim for dim in tensor.dims)
         if tensor.labels:
             entry.label_filename = LABELS_FILE
+        if tensor.optional:
+            entry.optional = True
 
 
 def _add_steps(config: Any, spec: ModelSpec) -> None:
@@ -54,15 +60,27 @@ def _add_steps(config: Any, spec: ModelSpec) -> None:
         entry.output_map.update(step.outputs)
 
 
-def _add_serving(config: Any, serving: Serving, *, is_onnx: bool) -> None:
+def _add_serving(config: Any, serving: Serving, *, is_onnx: bool, is_batched: bool) -> None:
     config.instance_group.add(count=serving.instances)
-    if serving.dynamic_batching and serving.max_batch_size > 1:
+    if is_batched and serving.dynamic_batching and serving.max_batch_size > 1:
         config.dynamic_batching.max_queue_delay_microseconds = serving.queue_delay_us
     if is_onnx:
         config.parameters["intra_op_thread_count"].string_value = str(serving.intra_op_threads)
         config.parameters["inter_op_thread_count"].string_value = "1"
     for key, value in sorted(serving.parameters.items()):
         config.parameters[key].string_value = value
+
+
+def _add_sequence_batching(config: Any, sequence: SequenceBatching) -> None:
+    batching = config.sequence_batching
+    batching.max_sequence_idle_microseconds = int(sequence.max_idle_s * 1_000_000)
+    batching.oldest.max_candidate_sequences = sequence.max_candidates
+    for state in sequence.states:
+        entry = batching.state.add(
+            input_name=state.input, output_name=state.output, data_type=DataType.Value(config_name(state.datatype))
+        )
+        entry.dims.extend(state.dims)
+        entry.initial_state.add(name=state.input, data_type=entry.data_type, dims=state.dims, zero_data=True)
 
 
 def pin_version(config: Any, version: int) -> Any:

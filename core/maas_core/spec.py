@@ -23,6 +23,7 @@ class TensorSpec:
         dims: sizes without the batch axis; a string names a dynamic axis.
         description: what the numbers mean, with unit and range.
         labels: names of the classes, for the output whose last axis counts classes.
+        optional: whether a request may leave this input out.
     """
 
     name: str
@@ -30,6 +31,7 @@ class TensorSpec:
     dims: tuple[Dim, ...]
     description: str
     labels: tuple[str, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,39 @@ class Step:
 
 
 @dataclass(frozen=True)
+class StateSpec:
+    """One tensor that the server keeps from a sequence's step to its next (Triton's implicit state), at first zero.
+
+    Where a model has several, inputs and outputs must sort alike by name: Triton pairs them so (server#8586).
+
+    Attributes:
+        input: the graph's input that takes the state.
+        output: the graph's output that gives the next one.
+        dims: sizes without the batch axis.
+    """
+
+    input: str
+    output: str
+    datatype: str
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SequenceBatching:
+    """A stateful model: the requests of one caller's sequence follow each other, each with the state of the last.
+
+    Attributes:
+        states: what is kept between the steps.
+        max_idle_s: how long a sequence may be silent before its state is dropped.
+        max_candidates: how many sequences one instance may have at a time (the *oldest* strategy).
+    """
+
+    states: tuple[StateSpec, ...]
+    max_idle_s: float = 60.0
+    max_candidates: int = 64
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """All that is declared about one served model.
 
@@ -85,6 +120,8 @@ class ModelSpec:
         backend: ``onnxruntime``, ``python``, or ``ensemble`` (then ``steps`` says of what).
         tolerances: by Triton datatype of the output; a datatype that is missing must answer exactly.
         refuses_nonfinite: whether NaN or infinity in an input is the caller's mistake.
+        sequence: how a stateful model keeps its state; ``None`` for all others.
+        decoupled: whether one request gets any number of answers, as a stream.
     """
 
     name: str
@@ -98,6 +135,8 @@ class ModelSpec:
     objective: Objective
     steps: tuple[Step, ...] = ()
     refuses_nonfinite: bool = False
+    sequence: SequenceBatching | None = None
+    decoupled: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
