@@ -18,6 +18,8 @@ from maas_core.spec import ModelSpec, SequenceBatching, Serving, TensorSpec
 
 CONFIG_FILE = "config.pbtxt"
 LABELS_FILE = "labels.txt"
+CALLS_PARAMETER = "calls"
+"""The models that a Python model asks, joined by commas: Triton itself does not say."""
 _HEADER = "# Generated from the model's spec by `maas config --write`; change the spec, not this file.\n"
 
 
@@ -38,6 +40,8 @@ def config_of(spec: ModelSpec) -> Any:
         _add_sequence_batching(config, spec.sequence)
     if spec.decoupled:
         config.model_transaction_policy.decoupled = True
+    if spec.calls:
+        config.parameters[CALLS_PARAMETER].string_value = ",".join(spec.calls)
     if spec.refuses_nonfinite:
         config.parameters["reject_nonfinite"].string_value = "true"
     return config

@@ -52,7 +52,7 @@ def run_demo(pictures: Path, repository: Path) -> None:
 
 def _train() -> str:
     (record,) = _maas("train", _NETWORK)
-    return f"train: {record['evaluation']['accuracy']:.2%} of held-out digits read right ({record['source']})"
+    return f"train: {record['evaluation']['value']:.2%} of held-out digits read right ({record['source']})"
 
 
 def _export() -> list[str]:

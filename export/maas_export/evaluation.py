@@ -1,16 +1,54 @@
-"""What a trained classifier is worth on data that training never saw, as numbers and as a picture."""
+"""What a trained model is worth on data that training never saw."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from io import BytesIO
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from maas_core.golden import Array
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of one model on one held-out set.
+
+    Attributes:
+        measure: the name of the figure by which models of this task are compared, e.g. ``accuracy``.
+        figures: all figures by name; ``figures[measure]`` is the headline.
+        baselines: what simpler methods reach in ``measure`` on the same data, by name of the method.
+        higher_is_better: which way ``measure`` goes.
+        samples: how many held-out samples it was measured on.
+        details: what the task has beside, as JSON has it; a classifier has ``classes`` and ``confusion``.
+        picture: the same, for the eye, as a PNG.
+    """
+
+    measure: str
+    figures: Mapping[str, float]
+    samples: int
+    picture: bytes
+    baselines: Mapping[str, float] = field(default_factory=dict)
+    higher_is_better: bool = True
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def value(self) -> float:
+        """The headline."""
+        return self.figures[self.measure]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, without the picture."""
+        return {
+            "measure": self.measure,
+            "value": self.value,
+            "higher_is_better": self.higher_is_better,
+            "figures": dict(self.figures),
+            "baselines": dict(self.baselines),
+            "samples": self.samples,
+            "details": dict(self.details),
+        }
 
 
 @dataclass(frozen=True)
@@ -24,62 +62,32 @@ class ClassScores:
     support: int
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """``confusion[i][j]`` counts samples of class ``i`` that were taken for class ``j``."""
+def classification(
+    wanted: Array, got: Array, labels: Sequence[str], title: str, baselines: Mapping[str, float] | None = None
+) -> Evaluation:
+    """Compares class numbers, [samples] each; a ``got`` outside the classes (e.g. -1, no answer) is wrong.
 
-    accuracy: float
-    classes: tuple[ClassScores, ...]
-    confusion: tuple[tuple[int, ...], ...]
+    Details: ``classes`` (see :class:`ClassScores`) and ``confusion``, whose ``[i][j]`` counts samples of class ``i``
+    that were taken for class ``j``.
+    """
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+    from maas_export.pictures.confusion import confusion_picture
 
-
-def evaluate(wanted: Array, got: Array, labels: Sequence[str]) -> Evaluation:
-    """Compares class numbers, [samples] each."""
     numbers = list(range(len(labels)))
     precision, recall, f1, support = precision_recall_fscore_support(wanted, got, labels=numbers, zero_division=0.0)
     matrix = confusion_matrix(wanted, got, labels=numbers)
+    accuracy = float(np.mean(wanted == got))
+    classes = [
+        ClassScores(label, float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
+        for i, label in enumerate(labels)
+    ]
+    seen = f"{title}: accuracy {accuracy:.2%} on {len(wanted)} held-out samples"
     return Evaluation(
-        accuracy=float(np.mean(wanted == got)),
-        classes=tuple(
-            ClassScores(label, float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
-            for i, label in enumerate(labels)
-        ),
-        confusion=tuple(tuple(int(count) for count in row) for row in matrix),
+        measure="accuracy",
+        figures={"accuracy": accuracy, "macro F1": float(np.mean(f1))},
+        samples=len(wanted),
+        picture=confusion_picture(matrix, labels, seen),
+        baselines=baselines or {},
+        details={"classes": [asdict(scores) for scores in classes], "confusion": matrix.tolist()},
     )
-
-
-def confusion_picture(evaluation: Evaluation, title: str) -> bytes:
-    """The confusion matrix as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    labels = [scores.label for scores in evaluation.classes]
-    counts = np.array(evaluation.confusion)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(6.4, 5.6), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, label="share of the true class")
-    axes.set_xticks(range(len(labels)), labels)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    axes.set_title(f"{title}: accuracy {evaluation.accuracy:.2%} on {counts.sum()} held-out samples")
-    for (row, column), count in np.ndenumerate(counts):
-        if count:
-            axes.text(
-                column,
-                row,
-                str(count),
-                ha="center",
-                va="center",
-                color="white" if shares[row, column] > 0.5 else "black",
-            )
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()

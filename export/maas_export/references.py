@@ -9,7 +9,15 @@ from torch import nn
 
 from maas_core.golden import Tensors
 from maas_export import weights
-from maas_export.catalogue import CatalogueModel, EnsembleModel, PythonModel, Reference, TorchModel, model_named
+from maas_export.catalogue import (
+    CatalogueModel,
+    EnsembleModel,
+    PythonModel,
+    Reference,
+    TorchModel,
+    model_named,
+    requirements,
+)
 
 
 def reference_of(model: CatalogueModel, weights_of: Mapping[str, str | None]) -> Reference | None:
@@ -25,9 +33,9 @@ def reference_of(model: CatalogueModel, weights_of: Mapping[str, str | None]) ->
     if isinstance(model, TorchModel):
         sha256 = weights_of.get(model.name)
         stored = weights.by_digest(model.name, sha256) if sha256 else None
-        return None if stored is None else torch_reference(model, stored.load_into(model.build()))
+        return None if stored is None else torch_reference(model, model.exported(stored.load_into(model.build())))
     if isinstance(model, PythonModel):
-        return model.reference
+        return _python_reference(model, weights_of)
     if isinstance(model, EnsembleModel):
         return _ensemble_reference(model, weights_of)
     raise TypeError(f"{type(model).__name__} is no kind of model that has a reference")
@@ -47,11 +55,22 @@ def torch_reference(model: TorchModel, module: nn.Module) -> Reference:
     return reference
 
 
+def _python_reference(model: PythonModel, weights_of: Mapping[str, str | None]) -> Reference | None:
+    calls = _references_behind(model, weights_of)
+    return None if calls is None else lambda inputs: model.reference(inputs, calls)
+
+
 def _ensemble_reference(model: EnsembleModel, weights_of: Mapping[str, str | None]) -> Reference | None:
-    steps: dict[str, Reference] = {}
-    for step in model.spec.steps:
-        reference = reference_of(model_named(step.model), weights_of)
+    steps = _references_behind(model, weights_of)
+    return None if steps is None else lambda inputs: model.reference(steps, inputs)
+
+
+def _references_behind(model: CatalogueModel, weights_of: Mapping[str, str | None]) -> Mapping[str, Reference] | None:
+    """The references of all models that ``model`` needs; ``None`` where one has none."""
+    found: dict[str, Reference] = {}
+    for name in requirements(model):
+        reference = reference_of(model_named(name), weights_of)
         if reference is None:
             return None
-        steps[step.model] = reference
-    return lambda inputs: model.reference(steps, inputs)
+        found[name] = reference
+    return found

@@ -2,74 +2,164 @@
 
 from __future__ import annotations
 
-import inspect
 import time
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import mean
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
 
-from maas_core.files import sha256_of
+from maas_core.errors import WrongUse
+from maas_core.manifest import read_manifest
 from maas_export import weights
-from maas_export.catalogue import TorchModel, torch_model_named
-from maas_export.evaluation import confusion_picture, evaluate
-from maas_export.python_models import source_dir
-from maas_export.training import predict_classes
+from maas_export.catalogue import PretrainedModel, TorchModel, torch_model_named
+from maas_export.data.split import Split
+from maas_export.recipe import Recipe
+from maas_export.sources import training_sources
+from maas_export.training import Progress as Heard
 from maas_export.training import train as fit
 
 
-def train_model(
-    name: str, *, data: Path | None, seed: int, epochs: int | None, again: bool
-) -> tuple[weights.StoredWeights, bool]:
-    """Trains and evaluates; returns the stored weights and whether they are new."""
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What a user asked for.
+
+    Attributes:
+        data: the user's own data; ``None`` for the built-in.
+        seed: of the split, and of the first training.
+        seeds: how many trainings, each with the next seed, on the same split.
+        epochs: in place of the recipe's.
+        share: of the training part that is used, above 0, at most 1.
+        start: the version folder whose weights training starts from.
+        again: train even where equal weights are kept.
+    """
+
+    data: Path | None = None
+    seed: int = 0
+    seeds: int = 1
+    epochs: int | None = None
+    share: float = 1.0
+    start: Path | None = None
+    again: bool = False
+
+
+def train_model(name: str, request: TrainingRequest) -> tuple[weights.StoredWeights, bool]:
+    """Trains and evaluates; returns the stored weights and whether they are new.
+
+    Of several seeds the first one's weights become the latest, whatever the others reach: choosing the best would
+    flatter them.
+    """
     model = torch_model_named(name)
-    split = model.load_data(data, seed)
-    recipe = replace(model.recipe, epochs=epochs or model.recipe.epochs)
+    split = model.load_data(request.data, request.seed).share(request.share, request.seed)
+    start = _start(model, request.start)
+    last_seed = request.seed + request.seeds - 1
+    over_seeds: dict[int, float] = {}
+    # The first seed comes last, so that its weights are the newest.
+    for seed in range(last_seed, request.seed - 1, -1):
+        stored, is_new = _train_seed(model, split, start, seed, request)
+        over_seeds[seed] = stored.record.evaluation["value"]
+    if request.seeds > 1:
+        stored = weights.add_to_record(stored, over_seeds=dict(sorted(over_seeds.items())))
+    return stored, is_new
+
+
+def seed_mean(record: weights.TrainingRecord) -> float | None:
+    """The mean of the evaluation's value over seeds; ``None`` where only one was trained."""
+    return mean(record.over_seeds.values()) if record.over_seeds else None
+
+
+def _start(model: TorchModel, version: Path | None) -> weights.StoredWeights | None:
+    if version is None:
+        return None
+    if isinstance(model, PretrainedModel):
+        raise WrongUse(f"{model.name} is not trained here, its weights come with a package", "leave out --from-version")
+    manifest = read_manifest(version)
+    if manifest.weights is None or manifest.model != model.name:
+        raise WrongUse(f"{version} holds no weights of {model.name}", "name a version of the same network")
+    stored = weights.by_digest(model.name, manifest.weights.sha256)
+    if stored is None:
+        raise WrongUse(
+            f"the weights behind {version} ({manifest.weights.sha256[:16]}) are not kept on this machine",
+            "copy build/weights/ from the machine that trained it",
+        )
+    return stored
+
+
+def _train_seed(
+    model: TorchModel, split: Split, start: weights.StoredWeights | None, seed: int, request: TrainingRequest
+) -> tuple[weights.StoredWeights, bool]:
+    recipe = replace(model.recipe, epochs=request.epochs or model.recipe.epochs)
     key = weights.training_key(
         {
             "data": split.digest,
             "seed": seed,
             "recipe": asdict(recipe),
             "torch": torch.__version__,
-            "code": _code_digests(model),
+            "code": training_sources(model),
+            "start": start.record.sha256 if start else None,
         }
     )
-    kept = weights.latest(name)
-    if kept is not None and kept.record.key == key and not again:
+    kept = weights.with_key(model.name, key)
+    if kept is not None and not request.again:
+        weights.make_latest(kept.record)
         return kept, False
     started = time.monotonic()
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(f"{name}: loss -", total=recipe.epochs)
-        module = fit(
-            model,
-            split,
-            recipe,
-            seed,
-            lambda epoch, _, loss: bar.update(task, completed=epoch, description=f"{name}: loss {loss:.4f}"),
-        )
-    predicted = predict_classes(module, model.prepare(split.test_inputs))
-    evaluation = evaluate(split.test_labels, predicted, model.spec.labels)
+    checkpoint = weights.checkpoint_path(model.name, key)
+    if request.again:
+        checkpoint.unlink(missing_ok=True)
+    module = _fitted(model, split, recipe, seed, checkpoint, start)
+    evaluation = model.evaluate(module, split)
+    before = model.evaluate(start.load_into(model.build()), split).as_dict() if start else None
     stored = weights.store(
         module,
-        confusion_picture(evaluation, name),
-        model=name,
+        evaluation.picture,
+        model=model.name,
         key=key,
         source=split.source,
         seed=seed,
         epochs=recipe.epochs,
         duration_s=round(time.monotonic() - started, 1),
         evaluation=evaluation.as_dict(),
+        started_from=start.record.sha256 if start else None,
+        evaluation_before=before,
     )
+    checkpoint.unlink(missing_ok=True)
     return stored, True
 
 
-def _code_digests(model: TorchModel) -> dict[str, str]:
-    """The sources that decide what training gives: the loop, the data, the model's own, and what it borrows."""
-    package = Path(__file__).parent
-    sources = [package / "training.py", *package.glob("data/*.py"), Path(inspect.getfile(type(model)))]
-    sources += [path for step in model.borrows for path in source_dir(step).glob("*.py")]
-    return {f"{path.parent.name}/{path.name}": sha256_of(path) for path in sorted(sources)}
+def _fitted(
+    model: TorchModel,
+    split: Split,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Path,
+    start: weights.StoredWeights | None,
+) -> nn.Module:
+    if isinstance(model, PretrainedModel):
+        return model.fetch().eval()
+    with _progress_bar(f"{model.name}, seed {seed}", recipe.epochs) as progress:
+        return fit(
+            model,
+            split.train,
+            recipe,
+            seed,
+            progress,
+            checkpoint=checkpoint,
+            start=start.load_into if start else None,
+        )
+
+
+@contextmanager
+def _progress_bar(title: str, epochs: int) -> Iterator[Heard]:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True
+    ) as bar:
+        task = bar.add_task(f"{title}: loss -", total=epochs)
+        yield lambda epoch, loss: bar.update(task, completed=epoch, description=f"{title}: loss {loss:.4f}")

@@ -25,8 +25,8 @@ from maas_core.manifest import (
     write_manifest,
 )
 from maas_core.serving import Served, serve
-from maas_export.bundle import ONNX_FILE, TOOL_VERSION, samples_of, step_digests, step_weights
-from maas_export.catalogue import CatalogueModel, EnsembleModel, TorchModel, model_named
+from maas_export.bundle import ONNX_FILE, TOOL_VERSION, required_digests, required_weights, samples_of
+from maas_export.catalogue import CatalogueModel, EnsembleModel, TorchModel, model_named, requirements
 from maas_export.ladder import Task, climb, failed, onnx_rung, served_rung
 from maas_export.references import reference_of
 
@@ -48,7 +48,7 @@ def verify_bundle(bundle: Path, *, seed: int, url: str | None = None, numbers_on
     manifest = read_manifest(bundle)
     model = model_named(manifest.model)
     bundles = bundle.absolute().parent.parent
-    requires = step_digests(model, bundles)
+    requires = required_digests(model, bundles)
     rungs = [] if numbers_only else [_files_rung(bundle, manifest)]
     task, reference_rung = _task(model, manifest, bundle, bundles, seed)
     rungs += [reference_rung] if reference_rung else []
@@ -100,7 +100,7 @@ def _task(
 
 def _weights_of(model: CatalogueModel, manifest: Manifest, bundles: Path) -> dict[str, str | None]:
     own = {model.name: manifest.weights.sha256} if manifest.weights is not None else {}
-    return {**step_weights(model, bundles), **own}
+    return {**required_weights(model, bundles), **own}
 
 
 @contextmanager
@@ -111,8 +111,8 @@ def _scratch_server(model: CatalogueModel, bundle: Path, bundles: Path) -> Itera
     try:
         repository.mkdir(parents=True)
         _place(bundle, repository / model.name)
-        for step in model.spec.steps:
-            _place(bundles / step.model / model_named(step.model).bundle_format, repository / step.model)
+        for required in requirements(model):
+            _place(bundles / required / model_named(required).bundle_format, repository / required)
         with serve(repository, view=name) as served:
             yield served
     finally:

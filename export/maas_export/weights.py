@@ -1,7 +1,7 @@
 """Torch weights, kept by digest under ``build/weights/MODEL/``, so that a later version can start from any of them.
 
 Each training leaves a folder named by the SHA-256 of its weights: ``weights.safetensors``, ``training.json`` and the
-confusion matrix. ``latest`` holds the digest of the newest.
+picture of its evaluation. ``latest`` holds the digest of the newest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from maas_core.layout import weights_dir
 
 _WEIGHTS_FILE = "weights.safetensors"
 _RECORD_FILE = "training.json"
-_PICTURE_FILE = "confusion.png"
+_PICTURE_FILE = "evaluation.png"
 _LATEST_FILE = "latest"
 _DIGITS_OF_FOLDER = 16
 
@@ -33,6 +33,10 @@ class TrainingRecord(BaseModel):
 
     Attributes:
         key: digest of all that decides the outcome (code, data, seed, recipe, torch): equal keys give equal weights.
+        evaluation: see :meth:`maas_export.evaluation.Evaluation.as_dict`.
+        started_from: SHA-256 of the weights that training started from; ``None`` where it started from fresh ones.
+        evaluation_before: the same evaluation of the weights that it started from.
+        over_seeds: the evaluation's value by seed, where several were trained on the same data.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,6 +49,9 @@ class TrainingRecord(BaseModel):
     epochs: int
     duration_s: float
     evaluation: dict[str, Any]
+    started_from: str | None = None
+    evaluation_before: dict[str, Any] | None = None
+    over_seeds: dict[int, float] = {}
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class StoredWeights:
 
     @property
     def picture(self) -> Path:
-        """The confusion matrix on held-out data."""
+        """What was seen on held-out data, as a PNG."""
         return self.folder / _PICTURE_FILE
 
     def load_into(self, module: nn.Module) -> nn.Module:
@@ -84,7 +91,7 @@ def store(module: nn.Module, picture: bytes, **facts: Any) -> StoredWeights:
 
     Args:
         module: the trained network.
-        picture: its confusion matrix as a PNG.
+        picture: its evaluation as a PNG.
         **facts: the fields of :class:`TrainingRecord`, but for ``sha256``.
     """
     data = save(module.state_dict())
@@ -93,8 +100,20 @@ def store(module: nn.Module, picture: bytes, **facts: Any) -> StoredWeights:
     write_atomic(folder / _WEIGHTS_FILE, data)
     write_atomic(folder / _PICTURE_FILE, picture)
     write_atomic(folder / _RECORD_FILE, record.model_dump_json(indent=1) + "\n")
-    write_atomic(folder.parent / _LATEST_FILE, record.sha256 + "\n")
+    make_latest(record)
     return StoredWeights(folder, record)
+
+
+def add_to_record(stored: StoredWeights, **facts: Any) -> StoredWeights:
+    """The same weights with more said of them."""
+    record = stored.record.model_copy(update=facts)
+    write_atomic(stored.folder / _RECORD_FILE, record.model_dump_json(indent=1) + "\n")
+    return StoredWeights(stored.folder, record)
+
+
+def make_latest(record: TrainingRecord) -> None:
+    """Makes kept weights those that the next export takes."""
+    write_atomic(weights_dir() / record.model / _LATEST_FILE, record.sha256 + "\n")
 
 
 def latest(model: str) -> StoredWeights | None:
@@ -111,8 +130,24 @@ def by_digest(model: str, sha256: str) -> StoredWeights | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise MaasError(f"{folder / _RECORD_FILE} is damaged", f"run `maas train {model} --again`") from error
+        raise MaasError(
+            f"{folder / _RECORD_FILE} is damaged or of an older tool", f"run `maas train {model} --again`"
+        ) from error
     return StoredWeights(folder, record)
+
+
+def with_key(model: str, key: str) -> StoredWeights | None:
+    """The kept weights of the training with that key."""
+    for path in sorted((weights_dir() / model).glob(f"*/{_RECORD_FILE}")):
+        record = json.loads(path.read_bytes())
+        if isinstance(record, dict) and record.get("key") == key:
+            return by_digest(model, record["sha256"])
+    return None
+
+
+def checkpoint_path(model: str, key: str) -> Path:
+    """Where a training with that key leaves its checkpoints."""
+    return weights_dir() / model / f"checkpoint-{key[:_DIGITS_OF_FOLDER]}.pt"
 
 
 def required(model: str) -> StoredWeights:

@@ -29,19 +29,19 @@ def write_mnist(folder: Path, suffix: str = "") -> None:
 
 def test_built_in_digits_are_split_by_seed_and_by_class() -> None:
     split, same, other = digits.built_in(0), digits.built_in(0), digits.built_in(1)
-    assert (len(split.train_inputs), len(split.test_inputs)) == (1437, 360)
+    assert (len(split.train["ink"]), len(split.test["ink"])) == (1437, 360)
     assert split.digest == same.digest != other.digest
     assert np.bincount(split.test_labels).min() >= 33
-    train = {image.tobytes() for image in split.train_inputs}
-    assert not train & {image.tobytes() for image in split.test_inputs}
+    train = {image.tobytes() for image in split.train["ink"]}
+    assert not train & {image.tobytes() for image in split.test["ink"]}
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_mnist_files_are_read_with_their_own_split(tmp_path: Path, suffix: str) -> None:
     write_mnist(tmp_path, suffix)
     split = digits.from_path(tmp_path, 0)
-    assert (len(split.train_inputs), len(split.test_inputs)) == (40, 20)
-    np.testing.assert_allclose(split.train_inputs[3], IMAGES[3] / 255, atol=1e-6)
+    assert (len(split.train["ink"]), len(split.test["ink"])) == (40, 20)
+    np.testing.assert_allclose(split.train["ink"][3], IMAGES[3] / 255, atol=1e-6)
     assert split.train_labels[3] == 3
 
 
@@ -49,7 +49,7 @@ def test_npz_may_hold_bytes_or_floats(tmp_path: Path) -> None:
     np.savez(tmp_path / "bytes.npz", images=IMAGES, labels=LABELS)
     np.savez(tmp_path / "floats.npz", images=(IMAGES / 255).astype(np.float32), labels=LABELS)
     one, other = digits.from_path(tmp_path / "bytes.npz", 0), digits.from_path(tmp_path / "floats.npz", 0)
-    np.testing.assert_allclose(one.train_inputs, other.train_inputs, atol=1e-6)
+    np.testing.assert_allclose(one.train["ink"], other.train["ink"], atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ def test_training_reaches_98_percent_and_leaves_its_evaluation(journey: Journey)
     folder = next(path for path in (journey.build / "weights/digits_cnn").iterdir() if path.is_dir())
     record = json.loads((folder / "training.json").read_text())
     evaluation = record["evaluation"]
-    assert evaluation["accuracy"] >= 0.98
-    assert [scores["label"] for scores in evaluation["classes"]] == list("0123456789")
-    assert np.sum(evaluation["confusion"]) == 360
-    assert {"precision", "recall", "f1"} <= evaluation["classes"][0].keys()
+    assert evaluation["value"] >= 0.98
+    assert [scores["label"] for scores in evaluation["details"]["classes"]] == list("0123456789")
+    assert np.sum(evaluation["details"]["confusion"]) == 360
+    assert {"precision", "recall", "f1"} <= evaluation["details"]["classes"][0].keys()
     assert min(Image.open(folder / "confusion.png").size) > 300
 
 

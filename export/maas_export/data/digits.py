@@ -1,6 +1,6 @@
 """Handwritten digits: scikit-learn's (built in), MNIST's IDX files, or an ``.npz``.
 
-Inputs are ink, float32 from 0 (ground) to 1 (ink), [samples, height, width]; labels are 0 to 9.
+Columns: ``ink``, float32 from 0 (ground) to 1 (ink), [samples, height, width]; ``label``, 0 to 9.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from maas_core.errors import WrongUse
-from maas_core.golden import Array
+from maas_core.golden import Array, Tensors
 from maas_export.data.split import Split, stratified
 
 _IDX_IMAGES = 0x0803
@@ -26,7 +26,8 @@ def built_in(seed: int) -> Split:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    return stratified((digits.images / 16).astype(np.float32), digits.target, seed, "scikit-learn load_digits")
+    columns = {"ink": (digits.images / 16).astype(np.float32), "label": digits.target}
+    return stratified(columns, seed, "scikit-learn load_digits")
 
 
 def from_path(path: Path, seed: int) -> Split:
@@ -55,17 +56,16 @@ def _from_npz(path: Path, seed: int) -> Split:
         raise WrongUse(f"{path} cannot be read ({error})", "write it with numpy.savez") from error
     if not {"images", "labels"} <= arrays.keys():
         raise WrongUse(f"{path} holds {', '.join(arrays) or 'nothing'}", "it must hold images and labels")
-    inputs, labels = _checked(arrays["images"], arrays["labels"], str(path))
-    return stratified(inputs, labels, seed, path.name)
+    return stratified(_checked(arrays["images"], arrays["labels"], str(path)), seed, path.name)
 
 
 def _from_idx(folder: Path) -> Split:
-    parts: dict[str, tuple[Array, Array]] = {}
+    parts: dict[str, Tensors] = {}
     for part, prefix in _PARTS.items():
         images = _read_idx(_find_idx(folder, f"{prefix}-images-idx3-ubyte"), _IDX_IMAGES)
         labels = _read_idx(_find_idx(folder, f"{prefix}-labels-idx1-ubyte"), _IDX_LABELS)
         parts[part] = _checked(images, labels, f"{folder} ({prefix})")
-    return Split(*parts["train"], *parts["test"], source=f"IDX files of {folder.name}")
+    return Split(parts["train"], parts["test"], source=f"IDX files of {folder.name}")
 
 
 def _find_idx(folder: Path, name: str) -> Path:
@@ -92,7 +92,7 @@ def _read_idx(path: Path, magic: int) -> Array:
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
-def _checked(images: Array, labels: Array, source: str) -> tuple[Array, Array]:
+def _checked(images: Array, labels: Array, source: str) -> Tensors:
     if images.ndim != 3 or 0 in images.shape:
         raise WrongUse(f"images in {source} have shape {list(images.shape)}", "it must be [samples, height, width]")
     if labels.shape != images.shape[:1]:
@@ -110,4 +110,4 @@ def _checked(images: Array, labels: Array, source: str) -> tuple[Array, Array]:
     wrong = np.flatnonzero((labels < 0) | (labels > 9))
     if wrong.size:
         raise WrongUse(f"label {wrong[0]} in {source} is {labels[wrong[0]]}", "labels are 0 to 9")
-    return inputs, labels.astype(np.int64)
+    return {"ink": inputs, "label": labels.astype(np.int64)}
