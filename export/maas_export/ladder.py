@@ -19,7 +19,9 @@ from maas_core.compare import compare, worst
 from maas_core.golden import Sample, Tensors
 from maas_core.manifest import OutputResult, RungResult
 from maas_core.spec import ModelSpec, Tolerance
+from maas_export.catalogue import CatalogueModel
 from maas_export.onnx_export import graph_problems
+from maas_export.served_calls import ask
 
 Answer = Callable[[Tensors], Tensors]
 
@@ -100,13 +102,13 @@ def _session_answer(session: onnxruntime.InferenceSession) -> Answer:
     return answer
 
 
-def served_rung(name: str, url: str, model: str, task: Task) -> RungResult:
+def served_rung(name: str, url: str, model: CatalogueModel, task: Task) -> RungResult:
     """A running server, through the client that callers use."""
     with Client(url) as client:
 
         def answer(inputs: Tensors) -> Tensors:
             try:
-                return dict(client.infer(model, inputs))
+                return ask(client, model, inputs)
             except MaasClientError as error:
                 raise RungError(_one_line(error)) from error
 

@@ -55,7 +55,7 @@ def verify_bundle(bundle: Path, *, seed: int, url: str | None = None, numbers_on
     if isinstance(model, TorchModel):
         rungs.append(onnx_rung(bundle / ONNX_FILE, task))
     if url:
-        rungs.append(served_rung(url.partition(":")[0], url, model.name, task))
+        rungs.append(served_rung(url.partition(":")[0], url, model, task))
     else:
         with _scratch_server(model, bundle, bundles) as served:
             rungs += _served_rungs(served, model, task)
@@ -135,8 +135,8 @@ def _served_rungs(served: Served, model: CatalogueModel, task: Task) -> Sequence
     if reason or model.name not in served.models:
         return [failed(name, f"did not load: {reason or 'the server does not say why'}") for name in ("http", "grpc")]
     return [
-        served_rung("http", served.http, model.name, task),
-        served_rung("grpc", served.grpc, model.name, task),
+        served_rung("http", served.http, model, task),
+        served_rung("grpc", served.grpc, model, task),
     ]
 
 

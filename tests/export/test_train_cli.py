@@ -18,7 +18,7 @@ def test_training_reaches_98_percent_and_leaves_its_evaluation(journey: Journey)
     assert [scores["label"] for scores in evaluation["details"]["classes"]] == list("0123456789")
     assert np.sum(evaluation["details"]["confusion"]) == 360
     assert {"precision", "recall", "f1"} <= evaluation["details"]["classes"][0].keys()
-    assert min(Image.open(folder / "confusion.png").size) > 300
+    assert min(Image.open(folder / "evaluation.png").size) > 300
 
 
 def test_the_same_seed_gives_the_same_weights_and_no_second_training(maas: Maas, tmp_path: Path) -> None:
