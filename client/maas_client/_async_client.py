@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
@@ -100,7 +100,7 @@ class AsyncClient(BaseClient[AsyncWire]):
         cast: bool = False,
         errors: Literal["raise", "return"] = "raise",
         progress: bool | None = None,
-    ) -> AsyncIterator[Outcome]:
+    ) -> AsyncGenerator[Outcome, None]:
         """Asks a model about many single samples, in order: see :meth:`maas_client.Client.map`."""
         # Imported here, as in _do.
         import asyncio
@@ -137,7 +137,7 @@ class AsyncClient(BaseClient[AsyncWire]):
         request_id: str = "",
         parameters: Mapping[str, ParameterValue] | None = None,
         **named_inputs: Any,
-    ) -> AsyncIterator[InferResult]:
+    ) -> AsyncGenerator[InferResult, None]:
         """Asks a decoupled model, and yields its answers as they come: see :meth:`maas_client.Client.stream`.
 
         To leave the loop early and cancel at once, use ``contextlib.aclosing``: Python closes a forgotten asynchronous

@@ -112,8 +112,8 @@ def check_outputs(spec: ModelSpec, outputs: Sequence[str] | None) -> tuple[str, 
     names = tuple(outputs or ())
     for name in names:
         if name not in spec.outputs:
-            hint = _hint(name, spec.outputs)
-            raise NameMismatchError(f"{model} has no output {name!r}; it gives {hint}", model=model)
+            known = hint(name, spec.outputs)
+            raise NameMismatchError(f"{model} has no output {name!r}; it gives {known}", model=model)
     if len(set(names)) != len(names):
         raise NameMismatchError(f"{model}: {list(names)} names an output twice; name each once", model=model)
     return names
@@ -122,8 +122,8 @@ def check_outputs(spec: ModelSpec, outputs: Sequence[str] | None) -> tuple[str, 
 def _check_names(spec: ModelSpec, inputs: Mapping[str, Any]) -> None:
     for name in inputs:
         if name not in spec.inputs:
-            hint = _hint(name, spec.inputs)
-            raise NameMismatchError(f"{spec.name} has no input {name!r}; it takes {hint}", model=spec.name)
+            known = hint(name, spec.inputs)
+            raise NameMismatchError(f"{spec.name} has no input {name!r}; it takes {known}", model=spec.name)
     missing = [name for name, tensor in spec.inputs.items() if name not in inputs and not tensor.optional]
     if missing:
         got = _listed(inputs) if inputs else "none"
@@ -137,7 +137,8 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names)
 
 
-def _hint(name: object, known: Iterable[str]) -> str:
+def hint(name: object, known: Iterable[str]) -> str:
+    """The known names, and the one that was probably meant."""
     close = difflib.get_close_matches(str(name), known, n=1)
     return _listed(known) + (f": did you mean {close[0]!r}?" if close else "")
 

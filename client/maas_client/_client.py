@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from collections.abc import Sequence as SequenceOf
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -143,7 +143,7 @@ class Client(BaseClient[Wire]):
         cast: bool = False,
         errors: Literal["raise", "return"] = "raise",
         progress: bool | None = None,
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome, None, None]:
         """Asks a model about many single samples and gives the answers one by one, in order.
 
         Neighbours of equal shape travel in one request, several requests are under way, and no more samples are taken
@@ -194,7 +194,7 @@ class Client(BaseClient[Wire]):
         request_id: str = "",
         parameters: Mapping[str, ParameterValue] | None = None,
         **named_inputs: Any,
-    ) -> Iterator[InferResult]:
+    ) -> Generator[InferResult, None, None]:
         """Asks a decoupled model, and yields its answers as they come; leaving the loop cancels on the server.
 
         Over gRPC any tensor can be streamed; over HTTP (Triton's ``generate_stream``) one row with at most one axis.

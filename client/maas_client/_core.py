@@ -13,7 +13,7 @@ from maas_client._deadline import Deadline
 from maas_client._endpoints import Endpoints
 from maas_client._result import InferResult, Timing, joined
 from maas_client._retry import Retry
-from maas_client._spec import ModelSpec
+from maas_client._spec import ModelSpec, steps_of
 from maas_client._steps import Exchange, Operation, Pause, Together
 from maas_client._stream import StreamCall
 from maas_client.errors import (
@@ -22,6 +22,7 @@ from maas_client.errors import (
     InputError,
     InvalidRequestError,
     MaasClientError,
+    ServerError,
     UnavailableError,
 )
 
@@ -125,9 +126,22 @@ class Core:
     def _fetch(self, model: str, version: str, deadline: Deadline, refreshed_at: float) -> Operation[Builder]:
         metadata = yield from self.description(MetadataCall(model, version), deadline)
         config = yield from self.description(ConfigCall(model, version), deadline)
-        builder = Builder(ModelSpec.of(metadata, config), version)
+        steps = yield from self._steps(config, deadline)
+        builder = Builder(ModelSpec.of(metadata, config, steps), version)
         self._known[model, version] = _Known(builder, refreshed_at)
         return builder
+
+    def _steps(self, config: dict[str, Any], deadline: Deadline) -> Operation[list[dict[str, Any]]]:
+        """The configurations of all models that an ensemble consists of; none where it is no ensemble."""
+        found: list[dict[str, Any]] = []
+        for model, version in steps_of(config):
+            try:
+                own = yield from self.description(ConfigCall(model, version), deadline)
+            except ServerError:
+                # A gateway may hide what an ensemble is made of; it can be called all the same.
+                continue
+            found += [own, *(yield from self._steps(own, deadline))]
+        return found
 
     def remember(self, model: str, version: str, spec: ModelSpec) -> None:
         """Takes a description that was fetched without naming the version as that of the version that answered."""

@@ -94,13 +94,14 @@ def _prepare(spec: ModelSpec, sample: Any, *, cast: bool) -> Prepared:
     try:
         values = sample if isinstance(sample, Mapping) else {_only_input(spec): sample}
         if spec.max_batch_size:
-            values = {name: _with_batch_axis(value) for name, value in values.items()}
+            values = {name: with_batch_axis(value) for name, value in values.items()}
         return check_inputs(spec, values, cast=cast)
     except InputError as error:
         return error
 
 
-def _with_batch_axis(value: Any) -> Any:
+def with_batch_axis(value: Any) -> Any:
+    """A sample's value as a batch of one."""
     if isinstance(value, np.ndarray) and value.ndim:
         return value[np.newaxis]
     # A lone number or text already stands for a shape of all ones, the batch axis included.

@@ -51,9 +51,13 @@ class Prediction:
 
 
 def is_classifier(result: InferResult | ModelSpec) -> bool:
-    """Whether there are outputs ``label`` and ``score``."""
-    names = result.outputs.keys()
-    return "label" in names and "score" in names
+    """Whether the outputs ``label`` and ``score`` say what the whole picture or text is."""
+    return {"label", "score"} <= result.outputs.keys() and not is_detector(result)
+
+
+def is_detector(result: InferResult | ModelSpec) -> bool:
+    """Whether the outputs ``label``, ``score`` and ``boxes`` say what is where in a picture."""
+    return {"label", "score", "boxes"} <= result.outputs.keys()
 
 
 def check_classifier(spec: ModelSpec) -> str:

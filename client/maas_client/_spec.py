@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ class ModelSpec:
         max_batch_size: 0 where the model has no batch axis.
         reject_nonfinite: whether the configuration refuses NaN and infinity (``parameters.reject_nonfinite``).
         decoupled: whether one request may get any number of answers.
-        sequence: whether requests belong to sequences.
+        sequence: whether requests belong to sequences: those of the model itself, or of a step of an ensemble.
         sequence_id_datatype: what the model takes a sequence's id as (``TYPE_UINT64``, ``TYPE_STRING``, ...).
     """
 
@@ -56,14 +56,22 @@ class ModelSpec:
     sequence_id_datatype: str = "TYPE_UINT64"
 
     @classmethod
-    def of(cls, metadata: Mapping[str, Any], config: Mapping[str, Any]) -> ModelSpec:
-        """Reads the server's two answers (KServe v2 ``ModelMetadataResponse`` and Triton's ``ModelConfig`` as JSON).
+    def of(
+        cls, metadata: Mapping[str, Any], config: Mapping[str, Any], steps: Sequence[Mapping[str, Any]] = ()
+    ) -> ModelSpec:
+        """Reads the server's answers (KServe v2 ``ModelMetadataResponse`` and Triton's ``ModelConfig`` as JSON).
+
+        Args:
+            metadata: the model's.
+            config: the model's.
+            steps: the configurations of the models that an ensemble consists of.
 
         Raises:
             BadAnswerError: a field is missing or holds something else than the protocol says.
         """
         try:
             optional = {entry["name"] for entry in config.get("input", ()) if entry.get("optional")}
+            batching = [one["sequence_batching"] for one in (config, *steps) if "sequence_batching" in one]
             labelled = {entry["name"] for entry in config.get("output", ()) if entry.get("label_filename")}
             return cls(
                 name=metadata["name"],
@@ -73,11 +81,27 @@ class ModelSpec:
                 max_batch_size=int(config.get("max_batch_size", 0)),
                 reject_nonfinite=_is_true(config.get("parameters", {}).get("reject_nonfinite")),
                 decoupled=bool(config.get("model_transaction_policy", {}).get("decoupled")),
-                sequence="sequence_batching" in config,
-                sequence_id_datatype=_sequence_id_datatype(config.get("sequence_batching", {})),
+                sequence=bool(batching),
+                sequence_id_datatype=_sequence_id_datatype(batching[0] if batching else {}),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadAnswerError(f"the server's description of the model cannot be read: {error!r}") from error
+
+
+def steps_of(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Model and version of each step of an ensemble; "" is the version that the server chooses.
+
+    Raises:
+        BadAnswerError: a field is missing or holds something else than the protocol says.
+    """
+    try:
+        steps = [
+            (step["model_name"], int(step.get("model_version", -1)))
+            for step in config.get("ensemble_scheduling", {}).get("step", ())
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadAnswerError(f"the server's description of the model cannot be read: {error!r}") from error
+    return [(name, str(version) if version > 0 else "") for name, version in steps]
 
 
 def _tensors(

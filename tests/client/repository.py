@@ -131,13 +131,13 @@ class TritonPythonModel:
 '''
 
 
-def _tensor(kind: str, name: str, datatype: str, dims: str, optional: bool = False) -> str:
+def tensor(kind: str, name: str, datatype: str, dims: str, optional: bool = False) -> str:
     of_config = "STRING" if datatype == "BYTES" else datatype
     line = f'{kind} {{ name: "{name}" data_type: TYPE_{of_config} dims: {dims}'
     return line + (" optional: true }\n" if optional else " }\n")
 
 
-def _write(repository: Path, name: str, config: str, source: str) -> None:
+def write_model(repository: Path, name: str, config: str, source: str) -> None:
     (repository / name / "1").mkdir(parents=True)
     (repository / name / "1" / "model.py").write_text(source)
     (repository / name / "config.pbtxt").write_text(f'backend: "python"\n{config}')
@@ -152,37 +152,37 @@ def write_repository(folder: Path) -> None:
     `counter`: decoupled, counts up to n.
     """
     everything = "".join(
-        _tensor("input", f"x{datatype}_{rank}", datatype, str([-1] * rank), optional=True)
-        + _tensor("output", f"y{datatype}_{rank}", datatype, str([-1] * rank))
+        tensor("input", f"x{datatype}_{rank}", datatype, str([-1] * rank), optional=True)
+        + tensor("output", f"y{datatype}_{rank}", datatype, str([-1] * rank))
         for datatype in DATATYPES
         for rank in RANKS
     )
-    _write(folder, "anything", everything, _IDENTITY)
+    write_model(folder, "anything", everything, _IDENTITY)
     refuse = 'parameters { key: "reject_nonfinite" value { string_value: "true" } }\n'
-    small = _tensor("input", "x", "FP32", "[1, 3]") + _tensor("output", "y", "FP32", "[1, 3]")
-    _write(folder, "small", "max_batch_size: 4\n" + refuse + small, _IDENTITY)
-    texts = _tensor("input", "x", "BYTES", "[1]") + _tensor("output", "y", "BYTES", "[1]")
-    _write(folder, "texts", "max_batch_size: 8\n" + texts, _IDENTITY)
+    small = tensor("input", "x", "FP32", "[1, 3]") + tensor("output", "y", "FP32", "[1, 3]")
+    write_model(folder, "small", "max_batch_size: 4\n" + refuse + small, _IDENTITY)
+    texts = tensor("input", "x", "BYTES", "[1]") + tensor("output", "y", "BYTES", "[1]")
+    write_model(folder, "texts", "max_batch_size: 8\n" + texts, _IDENTITY)
     pictures = (
-        _tensor("input", "picture", "BYTES", "[1]")
-        + _tensor("output", "label", "BYTES", "[2]")
-        + _tensor("output", "score", "FP32", "[2]")
-        + _tensor("output", "error", "BYTES", "[1]")
+        tensor("input", "picture", "BYTES", "[1]")
+        + tensor("output", "label", "BYTES", "[2]")
+        + tensor("output", "score", "FP32", "[2]")
+        + tensor("output", "error", "BYTES", "[1]")
     )
     _write_counter(folder)
     _write_sums(folder, "sums", "UINT64")
     _write_sums(folder, "sums_by_short_id", "INT32")
-    _write(folder, "pictures", "max_batch_size: 8\n" + pictures, _CLASSIFIER)
+    write_model(folder, "pictures", "max_batch_size: 8\n" + pictures, _CLASSIFIER)
 
 
 def _write_counter(folder: Path) -> None:
     tensors = (
-        _tensor("input", "n", "INT32", "[1]")
-        + _tensor("output", "i", "INT32", "[1]")
-        + _tensor("output", "text", "BYTES", "[1]")
-        + _tensor("output", "cancelled", "INT32", "[1]")
+        tensor("input", "n", "INT32", "[1]")
+        + tensor("output", "i", "INT32", "[1]")
+        + tensor("output", "text", "BYTES", "[1]")
+        + tensor("output", "cancelled", "INT32", "[1]")
     )
-    _write(folder, "counter", "model_transaction_policy { decoupled: true }\n" + tensors, _COUNTER)
+    write_model(folder, "counter", "model_transaction_policy { decoupled: true }\n" + tensors, _COUNTER)
 
 
 def _write_sums(folder: Path, name: str, id_type: str) -> None:
@@ -196,11 +196,11 @@ def _write_sums(folder: Path, name: str, id_type: str) -> None:
     )
     batching = f"max_sequence_idle_microseconds: 500000\noldest {{ max_candidate_sequences: 64 }}\n{controls}"
     tensors = (
-        _tensor("input", "x", "FP32", "[1]")
-        + _tensor("output", "total", "FP32", "[1]")
-        + _tensor("output", "open", "INT32", "[1]")
+        tensor("input", "x", "FP32", "[1]")
+        + tensor("output", "total", "FP32", "[1]")
+        + tensor("output", "open", "INT32", "[1]")
     )
-    _write(folder, name, f"max_batch_size: 8\n{tensors}sequence_batching {{\n{batching}}}\n", _SUMS)
+    write_model(folder, name, f"max_batch_size: 8\n{tensors}sequence_batching {{\n{batching}}}\n", _SUMS)
 
 
 _LOGITS = """
@@ -233,14 +233,14 @@ class TritonPythonModel:
 
 def write_documented(folder: Path) -> None:
     """Stand-ins for the models of the documentation: `digits_cnn`, `digits`, `adder` and `counter`."""
-    cnn = _tensor("input", "image", "FP32", "[1, 28, 28]") + _tensor("output", "logits", "FP32", "[10]")
-    _write(folder, "digits_cnn", "max_batch_size: 32\n" + cnn, _LOGITS)
+    cnn = tensor("input", "image", "FP32", "[1, 28, 28]") + tensor("output", "logits", "FP32", "[10]")
+    write_model(folder, "digits_cnn", "max_batch_size: 32\n" + cnn, _LOGITS)
     digits = (
-        _tensor("input", "picture", "BYTES", "[1]")
-        + _tensor("output", "label", "BYTES", "[3]")
-        + _tensor("output", "score", "FP32", "[3]")
-        + _tensor("output", "error", "BYTES", "[1]")
+        tensor("input", "picture", "BYTES", "[1]")
+        + tensor("output", "label", "BYTES", "[3]")
+        + tensor("output", "score", "FP32", "[3]")
+        + tensor("output", "error", "BYTES", "[1]")
     )
-    _write(folder, "digits", "max_batch_size: 32\n" + digits, _SEVENS)
+    write_model(folder, "digits", "max_batch_size: 32\n" + digits, _SEVENS)
     _write_sums(folder, "adder", "UINT64")
     _write_counter(folder)

@@ -84,7 +84,7 @@ def test_several_texts_in_one_file_get_a_row_each(url: str, tmp_path: Path) -> N
 
 def test_only_the_named_output_is_shown(url: str, pictures: list[Path]) -> None:
     result = run("pictures", pictures[0], "--output", "label", "--json", "--url", url)
-    assert json.loads(result.stdout)[0]["outputs"] == {"label": [["cat", "other"]]}
+    assert json.loads(result.stdout)[0]["outputs"] == {"label": ["cat", "other"]}
 
 
 @pytest.mark.parametrize(
