@@ -1,0 +1,89 @@
+"""The measures of a task, taken on a model as it is served, preprocessing included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from maas_client import Client, InputError, NotFoundError, ServerError, TransportError
+from maas_core.errors import NotReachable, WrongUse
+from maas_export.catalogue import CatalogueModel, all_models, model_named
+from maas_export.evaluation import Evaluation
+from maas_export.served_calls import ask
+from maas_export.served_evaluation import Answer, Case, Judged, Verdict
+
+_CALLERS = 8
+_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class ServedEvaluation:
+    """What a served model's answers to labelled cases are worth; ``verdicts`` are in the order of ``cases``."""
+
+    evaluation: Evaluation
+    cases: Sequence[Case]
+    verdicts: Sequence[Verdict]
+    errors: int
+
+    def worst(self, count: int) -> list[tuple[Case, Verdict]]:
+        """The cases that were answered most wrongly, the worst first; right ones never."""
+        order = sorted(range(len(self.cases)), key=lambda number: -self.verdicts[number].badness)
+        wrong = [number for number in order if self.verdicts[number].badness > 0]
+        return [(self.cases[number], self.verdicts[number]) for number in wrong[:count]]
+
+
+def evaluate_served(name: str, *, url: str, data: Path | None, seed: int, limit: int | None) -> ServedEvaluation:
+    """Asks the server every labelled case and judges the answers.
+
+    Args:
+        name: a model of the catalogue that knows labelled cases.
+        url: the server.
+        data: the user's labelled data; ``None`` for the held-out part of the built-in.
+        seed: of the built-in data's split, and of which cases ``limit`` leaves.
+        limit: at most so many cases; ``None`` for all.
+
+    Raises:
+        WrongUse: where the model knows no cases, is not served, or the data is wrong.
+        NotReachable: where the server does not answer.
+    """
+    model, judge = _judged(name)
+    cases = _chosen(judge.cases(data, seed), seed, limit)
+    with Client(url, timeout_s=_TIMEOUT_S) as client:
+        try:
+            client.describe(name)
+            with ThreadPoolExecutor(_CALLERS) as pool:
+                answers = list(pool.map(lambda case: _answer(client, model, case), cases))
+        except (NotFoundError, InputError) as error:
+            raise WrongUse(str(error), f"serve it: maas serve --models {name}") from error
+        except (TransportError, ServerError) as error:
+            raise NotReachable(f"{url} does not answer: {error}", "start `maas serve`, or give --url") from error
+    evaluation, verdicts = judge.judge(cases, answers)
+    return ServedEvaluation(evaluation, cases, verdicts, sum(isinstance(answer, str) for answer in answers))
+
+
+def _judged(name: str) -> tuple[CatalogueModel, Judged]:
+    model = model_named(name)
+    if not isinstance(model, Judged):
+        known = ", ".join(other.name for other in all_models().values() if isinstance(other, Judged))
+        raise WrongUse(f"{name} knows no labelled cases", f"these do: {known}")
+    return model, model
+
+
+def _chosen(cases: list[Case], seed: int, limit: int | None) -> list[Case]:
+    if not cases:
+        raise WrongUse("the data holds no labelled case", "give data with at least one")
+    if limit is None or limit >= len(cases):
+        return cases
+    kept = np.sort(np.random.default_rng(seed).permutation(len(cases))[:limit])
+    return [cases[int(number)] for number in kept]
+
+
+def _answer(client: Client, model: CatalogueModel, case: Case) -> Answer:
+    try:
+        return ask(client, model, case.inputs)
+    except (ServerError, InputError) as error:
+        return error.message
