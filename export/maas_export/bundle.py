@@ -40,7 +40,7 @@ from maas_export.catalogue import (
     requirements,
 )
 from maas_export.onnx_export import OPSET, export_onnx
-from maas_export.python_models import source_dir
+from maas_export.python_models import source_files
 from maas_export.references import reference_of
 
 ONNX_FILE = "model.onnx"
@@ -109,11 +109,11 @@ def required_digests(model: CatalogueModel, bundles: Path) -> dict[str, str]:
 def _key(model: CatalogueModel, stored: weights.StoredWeights | None, seed: int) -> str:
     package = Path(__file__).parent
     code = {path.relative_to(package).as_posix(): sha256_of(path) for path in sorted(package.rglob("*.py"))}
-    sources = source_dir(model.name).glob("*.py") if isinstance(model, PythonModel) else ()
+    sources = source_files(model.source) if isinstance(model, PythonModel) else ()
     parts = {
         "config": dump_config(config_of(model.spec)),
         "code": code,
-        "sources": {path.name: sha256_of(path) for path in sorted(sources)},
+        "sources": {path.name: sha256_of(path) for path in sources},
         "weights": stored.record.sha256 if stored else None,
         "steps": required_digests(model, bundles_dir()),
         "versions": _versions(),
@@ -142,7 +142,7 @@ def _write_payload(model: CatalogueModel, stored: weights.StoredWeights | None, 
         export_onnx(model, model.exported(stored.load_into(model.build())).eval(), folder / ONNX_FILE)
         weights_of = {model.name: stored.record.sha256}
     elif isinstance(model, PythonModel):
-        for path in sorted(source_dir(model.name).glob("*.py")):
+        for path in source_files(model.source):
             shutil.copyfile(path, folder / path.name)
         for name, content in model.assets.items():
             (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)

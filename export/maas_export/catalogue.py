@@ -145,9 +145,14 @@ class PretrainedModel(TorchModel):
 
 
 class PythonModel(CatalogueModel):
-    """A model in Python on the server: ``server/python_models/NAME/``."""
+    """A model in Python on the server."""
 
     bundle_format = "python"
+
+    @property
+    def source(self) -> str:
+        """The folder of its code in ``server/python_models/``; several models may be made of the same code."""
+        return self.name
 
     @abstractmethod
     def reference(self, inputs: Tensors, calls: Mapping[str, Reference]) -> Tensors:

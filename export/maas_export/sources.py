@@ -10,7 +10,7 @@ from pathlib import Path
 
 from maas_core.files import sha256_of
 from maas_export.catalogue import TorchModel
-from maas_export.python_models import source_dir
+from maas_export.python_models import source_files
 
 _PACKAGE = "maas_export"
 _FOLLOWED = tuple(f"{_PACKAGE}.{part}" for part in ("data", "networks", "models", "classifier", "training", "recipe"))
@@ -19,7 +19,7 @@ _FOLLOWED = tuple(f"{_PACKAGE}.{part}" for part in ("data", "networks", "models"
 
 def training_sources(model: TorchModel) -> dict[str, str]:
     """SHA-256 of each file that decides what training ``model`` gives, by its name."""
-    paths = {path for step in model.borrows for path in source_dir(step).glob("*.py")}
+    paths = {path for step in model.borrows for path in source_files(step)}
     waiting = [Path(inspect.getfile(type(model))), _path_of(f"{_PACKAGE}.training")]
     while waiting:
         path = waiting.pop()

@@ -21,11 +21,12 @@ import tritonclient.http as http_client
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from maas_export.python_models import load_module, source_dir
+from maas_export.python_models import load_module, source_files
 from maas_server.embedded import EmbeddedTriton
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = [str(digit) for digit in range(10)]
+SOURCES = {"digits_postprocess": "rank_labels"}
 STAND_IN_CONFIG = """
 name: "digits_cnn"
 backend: "python"
@@ -44,7 +45,7 @@ class TritonPythonModel:
 """
 
 picture = load_module("digits_preprocess", "picture")
-ranking = load_module("digits_postprocess", "ranking")
+ranking = load_module("rank_labels", "ranking")
 
 
 def stand_in(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -69,8 +70,8 @@ def add_model(repository: Path, source: str, name: str = "", labels: Sequence[st
     version = repository / (name or source) / "1"
     version.mkdir(parents=True)
     (version.parent / "config.pbtxt").write_text(config, encoding="utf-8")
-    if source_dir(source).is_dir():
-        shutil.copytree(source_dir(source), version, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in source_files(SOURCES.get(source, source)):
+        shutil.copy(path, version)
     if labels:
         (version / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
 

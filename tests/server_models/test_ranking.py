@@ -7,7 +7,7 @@ import pytest
 
 from maas_export.python_models import load_module
 
-ranking = load_module("digits_postprocess", "ranking")
+ranking = load_module("rank_labels", "ranking")
 LABELS = ["a", "b", "c", "d"]
 
 

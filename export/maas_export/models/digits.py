@@ -4,8 +4,7 @@ into a label.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
@@ -14,9 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
-from maas_core.config import LABELS_FILE, labels_text
 from maas_core.golden import Array, Tensors
-from maas_core.spec import ModelSpec, Objective, Serving, Step, TensorSpec, Tolerance
+from maas_core.spec import ModelSpec, Objective, Serving, Step, TensorSpec
 from maas_export.catalogue import Card, EnsembleModel, PythonModel, Reference
 from maas_export.classifier import Classifier
 from maas_export.data import digits as digit_data
@@ -24,6 +22,7 @@ from maas_export.data.split import Split
 from maas_export.python_models import load_module
 from maas_export.recipe import Recipe
 from maas_export.serving_choice import serving_for
+from maas_export.steps import FP32_TOLERANCE, RankLabels, text_column
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,16 +30,12 @@ if TYPE_CHECKING:
 _SIZE = 28
 _CLASSES = tuple(str(digit) for digit in range(10))
 _MAX_BATCH = 32
-_TOP_K = 3
-_FP32 = {"FP32": Tolerance(absolute=2e-5, relative=2e-5)}
 
 _IMAGE = TensorSpec("image", "FP32", (1, _SIZE, _SIZE), "ink of the centred digit, 0 (ground) to 1 (ink)")
 _LOGITS = TensorSpec("logits", "FP32", (10,), "unnormalised log-probability of each digit", labels=_CLASSES)
-_LOGITS_IN = replace(_LOGITS, labels=())
 _PICTURE = TensorSpec("picture", "BYTES", (1,), "the bytes of a PNG or JPEG file, any size and mode")
 _ERROR = TensorSpec("error", "BYTES", (1,), "why the picture could not be read; empty where it could")
-_LABEL = TensorSpec("label", "BYTES", (_TOP_K,), "the likeliest digits, best first")
-_SCORE = TensorSpec("score", "FP32", (_TOP_K,), "their probabilities, 0 to 1")
+_RANKING = RankLabels("digits_postprocess", _LOGITS, _ERROR, what="digits")
 
 
 class DigitsCnn(Classifier):
@@ -54,7 +49,7 @@ class DigitsCnn(Classifier):
         inputs=(_IMAGE,),
         outputs=(_LOGITS,),
         serving=serving_for("digits_cnn", default=Serving(max_batch_size=_MAX_BATCH, instances=2, intra_op_threads=1)),
-        tolerances=_FP32,
+        tolerances=FP32_TOLERANCE,
         objective=Objective(p99_ms=20.0),
         refuses_nonfinite=True,
     )
@@ -110,7 +105,7 @@ class DigitsPreprocess(PythonModel):
         inputs=(_PICTURE,),
         outputs=(_IMAGE, _ERROR),
         serving=Serving(max_batch_size=_MAX_BATCH, parameters={"max_pixels": "25000000"}),
-        tolerances=_FP32,
+        tolerances=FP32_TOLERANCE,
         objective=Objective(p99_ms=50.0),
     )
 
@@ -121,41 +116,7 @@ class DigitsPreprocess(PythonModel):
     def reference(self, inputs: Tensors, calls: Mapping[str, Reference]) -> Tensors:
         """The pure function of the model's own folder, picture by picture."""
         image, errors = load_module("digits_preprocess", "picture").read_digits(inputs["picture"].reshape(-1))
-        return {"image": image, "error": _bytes_column(errors)}
-
-
-class DigitsPostprocess(PythonModel):
-    """Logits -> the likeliest digits with their probabilities."""
-
-    spec = ModelSpec(
-        name="digits_postprocess",
-        task="postprocessing",
-        summary="turns logits into the three likeliest labels",
-        backend="python",
-        inputs=(_LOGITS_IN, _ERROR),
-        outputs=(_LABEL, _SCORE),
-        serving=Serving(max_batch_size=_MAX_BATCH, parameters={"top_k": str(_TOP_K)}),
-        tolerances=_FP32,
-        objective=Objective(p99_ms=20.0),
-    )
-
-    @property
-    def assets(self) -> Mapping[str, str | bytes]:
-        """The names of the classes, which the model reads when it starts."""
-        return {LABELS_FILE: labels_text(_CLASSES)}
-
-    def sample_inputs(self, rng: np.random.Generator, size: int) -> Tensors:
-        """Random logits; from three on, one row carries an error."""
-        logits = rng.normal(0.0, 4.0, (size, len(_CLASSES))).astype(np.float32)
-        errors = ["cannot be read" if size > 2 and row == 1 else "" for row in range(size)]
-        return {"logits": logits, "error": _bytes_column(errors)}
-
-    def reference(self, inputs: Tensors, calls: Mapping[str, Reference]) -> Tensors:
-        """The pure function of the model's own folder."""
-        rank = load_module("digits_postprocess", "ranking").rank
-        errors = [bytes(error).decode() for error in inputs["error"].reshape(-1)]
-        labels, scores = rank(inputs["logits"], errors, _CLASSES, _TOP_K)
-        return {"label": labels, "score": scores}
+        return {"image": image, "error": text_column(errors)}
 
 
 class Digits(EnsembleModel):
@@ -176,9 +137,9 @@ class Digits(EnsembleModel):
         summary="reads one handwritten digit from a picture",
         backend="ensemble",
         inputs=(_PICTURE,),
-        outputs=(_LABEL, _SCORE, _ERROR),
+        outputs=(*_RANKING.spec.outputs, _ERROR),
         serving=Serving(max_batch_size=_MAX_BATCH),
-        tolerances=_FP32,
+        tolerances=FP32_TOLERANCE,
         objective=Objective(p99_ms=100.0),
         steps=(
             Step("digits_preprocess", {"picture": "picture"}, {"image": "image", "error": "error"}),
@@ -199,7 +160,7 @@ class Digits(EnsembleModel):
         return {"label": ranked["label"], "score": ranked["score"], "error": read["error"]}
 
 
-MODELS = (DigitsCnn(), DigitsPreprocess(), DigitsPostprocess(), Digits())
+MODELS = (DigitsCnn(), DigitsPreprocess(), _RANKING, Digits())
 
 
 def _pictures(rng: np.random.Generator, count: int) -> Array:
@@ -219,8 +180,3 @@ def _picture_of(ink: Array, rng: np.random.Generator) -> bytes:
     buffer = BytesIO()
     (ImageOps.invert(page) if rng.random() < 0.5 else page).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def _bytes_column(texts: Iterable[str]) -> Array:
-    """[batch, 1] of BYTES."""
-    return np.array([[text.encode()] for text in texts], dtype=np.object_)
