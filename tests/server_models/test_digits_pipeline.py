@@ -251,7 +251,7 @@ def test_logits_that_are_no_numbers_are_an_error_of_the_server(protocol: str, tr
     [
         ("no_limit", "parameter max_pixels must be a whole number above 0, got 'many'"),
         ("limit_of_none", "parameter max_pixels must be a whole number above 0, got '0'"),
-        ("top_eleven", "parameter top_k must be a whole number of 1 to 10, got '11'"),
+        ("top_eleven", "parameter top_k is 11, there are only 10 classes"),
         ("top_two_in_three", r"parameter top_k is 2, label has the dims \[3\]"),
         ("no_labels", "labels.txt is missing beside model.py"),
         ("nine_labels", "labels.txt names 9 classes, the config gives logits of 10"),

@@ -325,10 +325,10 @@ def test_an_unforeseen_failure_costs_one_picture_only(
 ) -> None:
     decode = picture.decode
 
-    def failing(data: bytes, max_pixels: int) -> Any:
+    def failing(data: bytes, *arguments: Any, **options: Any) -> Any:
         if data == b"poison":
             raise RuntimeError("unforeseen")
-        return decode(data, max_pixels)
+        return decode(data, *arguments, **options)
 
     monkeypatch.setattr(picture, "decode", failing)
     digits, errors = picture.read_digits([b"poison", encode(draw())])

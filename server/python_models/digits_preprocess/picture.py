@@ -6,19 +6,25 @@ training and serving see the same thing.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from .decoding import DEFAULT_MAX_PIXELS, PictureError, decode
-from .ink import find_ink
+from .dirt import without_dirt
+from .each import each
+from .grey import grey_of
+from .ink import ink_on
 from .normalising import SIZE, normalise_ink
 
-_LOG = logging.getLogger(__name__)
-
 __all__ = ["DEFAULT_MAX_PIXELS", "SIZE", "PictureError", "normalise_ink", "read_digit", "read_digits"]
+
+_WORKING_SIZE = 400
+"""Pages whose longer side is longer than this are reduced, pixels: a digit needs no more."""
+_NARROWEST = 4
+"""A page whose shorter side is shorter than this, pixels, cannot show a digit."""
 
 
 def read_digit(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.float32]:
@@ -34,7 +40,10 @@ def read_digit(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray
     Raises:
         PictureError: where the picture cannot be read, or is blank.
     """
-    digit = normalise_ink(find_ink(decode(data, max_pixels)))
+    page, _ = decode(data, grey_of, max_pixels=max_pixels, working_size=_WORKING_SIZE)
+    if min(page.shape) < _NARROWEST:
+        raise PictureError("the picture is too narrow to show a digit")
+    digit = normalise_ink(without_dirt(ink_on(page)))
     if not digit.any():
         raise PictureError("no digit found: the picture is blank")
     return digit
@@ -48,14 +57,9 @@ def read_digits(
     Returns:
         The digits [pictures, 1, 28, 28], 0 for the bad ones, and for each picture why it is bad, "" where it is not.
     """
-    digits = np.zeros((len(pictures), 1, SIZE, SIZE), dtype=np.float32)
-    errors = [""] * len(pictures)
-    for position, data in enumerate(pictures):
-        try:
-            digits[position, 0] = read_digit(data, max_pixels)
-        except PictureError as error:
-            errors[position] = str(error)
-        except Exception:  # noqa: BLE001  # one unforeseen picture must not take the others of its batch with it
-            _LOG.exception("a picture could not be read")
-            errors[position] = "the picture could not be read; the server's log says why"
+    found, errors = each(pictures, partial(read_digit, max_pixels=max_pixels), "picture")
+    digits = np.zeros((len(found), 1, SIZE, SIZE), dtype=np.float32)
+    for field, digit in zip(digits, found, strict=True):
+        if digit is not None:
+            field[0] = digit
     return digits, errors

@@ -16,6 +16,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
+from .answering import failure, refusal, whole_number
 from .ranking import rank
 
 _DEFAULT_TOP_K = 3
@@ -34,12 +35,9 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(
                 f"{_LABELS_FILE} names {len(self.labels)} classes, the config gives logits of {classes}"
             )
-        given = config.get("parameters", {}).get("top_k", {}).get("string_value", str(_DEFAULT_TOP_K))
-        if not given.isdecimal() or not 1 <= int(given) <= classes:
-            raise pb_utils.TritonModelException(
-                f"parameter top_k must be a whole number of 1 to {classes}, got {given!r}"
-            )
-        self.top_k = int(given)
+        self.top_k = whole_number(args, "top_k", _DEFAULT_TOP_K)
+        if self.top_k > classes:
+            raise pb_utils.TritonModelException(f"parameter top_k is {self.top_k}, there are only {classes} classes")
         for output in ("label", "score"):
             dims = _dims(config["output"], output)
             if dims != [self.top_k]:
@@ -53,17 +51,13 @@ class TritonPythonModel:
         logits = pb_utils.get_input_tensor_by_name(request, "logits")
         error = pb_utils.get_input_tensor_by_name(request, "error")
         if logits is None or error is None:
-            return _failure("inputs 'logits' and 'error' are both needed", pb_utils.TritonError.INVALID_ARG)
+            return refusal("inputs 'logits' and 'error' are both needed")
         errors = [text.decode(errors="replace") for text in error.as_numpy().ravel().tolist()]
         try:
             names, scores = rank(logits.as_numpy(), errors, self.labels, self.top_k)
         except ValueError as reason:
-            return _failure(str(reason), pb_utils.TritonError.INTERNAL)
+            return failure(str(reason))
         return pb_utils.InferenceResponse([pb_utils.Tensor("label", names), pb_utils.Tensor("score", scores)])
-
-
-def _failure(reason: str, code: int) -> pb_utils.InferenceResponse:
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(reason, code))
 
 
 def _read_labels(path: Path) -> list[str]:
