@@ -6,8 +6,6 @@ The package that reads it is located, not imported: a server's machine may be wi
 from __future__ import annotations
 
 import importlib.util
-import os
-import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,6 +18,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from maas_core.errors import WrongUse
 from maas_core.files import write_atomic
+from maas_core.machine import machine_in_words
 from maas_server.tune_search import Point
 from maas_server.tune_slo import LatencyObjective
 
@@ -43,19 +42,9 @@ def default_choices_path() -> Path:
     return Path(spec.origin).parent / CHOICES_FILE
 
 
-def cores() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def busy_share() -> float:
     """The share of all processors, 0 to 1, that is in use now; takes a second."""
     return float(psutil.cpu_percent(interval=1.0)) / 100
-
-
-def machine_in_words() -> str:
-    """Processor, cores and system, as far as a reader needs them to know whether a figure applies."""
-    return f"{_processor()}, {cores()} cores, {platform.system()} {platform.machine()}"
 
 
 def evidence_of(chosen: Point, present: Point, objective: LatencyObjective, busy: float) -> dict[str, Any]:
@@ -116,13 +105,3 @@ def _figures(point: Point) -> dict[str, Any]:
         "p99_ms": round(point.latency_ms["p99"], 3),
         "samples_per_execution": round(point.samples_per_execution, 2),
     }
-
-
-def _processor() -> str:
-    """The kernel's name of the processor; ``platform`` knows only its family."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

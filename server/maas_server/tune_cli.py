@@ -101,9 +101,9 @@ def _search(
     model: str, slo: str | None, callers: tuple[int, ...], grid: Grid, budget_s: float, as_json: bool
 ) -> Verdict:
     from maas_core.config import read_config
+    from maas_core.machine import cores
     from maas_core.manifest import read_manifest
     from maas_server.tune_bench import bench, bundle_to_tune
-    from maas_server.tune_choice import cores
     from maas_server.tune_report import judge
     from maas_server.tune_settings import settings_to_try
     from maas_server.tune_slo import LatencyObjective, parse_objective

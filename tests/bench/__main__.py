@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import signal
 import sys
@@ -29,6 +28,7 @@ from bench.runner import Runner, Settings
 from bench.table import report
 from maas_core.errors import WrongUse
 from maas_core.layout import build_dir
+from maas_core.machine import cores, processor
 
 T = TypeVar("T")
 PEERS = {
@@ -134,18 +134,10 @@ def _measure_starts(models: list[Model], records: Records) -> None:
 
 
 def _environment(settings: Settings) -> dict[str, Any]:
-    cpu = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        "",
-    )
     return {
         "time": time.strftime("%Y-%m-%d %H:%M:%S%z"),
-        "cpu": cpu,
-        "cores": os.cpu_count(),
+        "cpu": processor(),
+        "cores": cores(),
         "python": platform.python_version(),
         "onnxruntime": version("onnxruntime"),
         "peers": tools.versions(),
