@@ -28,9 +28,7 @@ def _page(model: CatalogueModel, all_facts: AllFacts) -> str:
     parts = [
         f"# {spec.name}\n\n{_sentence(spec.summary)}\n",
         _about(model, card),
-        "## What goes in and what comes out\n\n"
-        + _tensors("input", spec.inputs)
-        + _tensors("output", spec.outputs)[1:],
+        "## What goes in and what comes out\n\n" + _tensor_table(spec.inputs, spec.outputs),
         "## What it is worth\n\n" + _figures(facts, all_facts),
         f"## Intended use\n\n{_sentence(card.intended_use)}\n",
         f"## Limits\n\n{_sentence(card.limits)}\n",
