@@ -42,6 +42,16 @@ class Rule:
     is_fixable: bool = False
 
 
+def refused(rule_id: str, what: str, why: str, mend: str, *, by: str = "Triton", fixable: bool = False) -> Rule:
+    """A rule whose breach keeps the model from loading."""
+    return Rule(rule_id, Severity.ERROR, by, what, why, mend, fixable)
+
+
+def wrong(rule_id: str, what: str, why: str, mend: str, *, fixable: bool = False) -> Rule:
+    """A rule whose breach is legal, and wrong."""
+    return Rule(rule_id, Severity.WARNING, "", what, why, mend, fixable)
+
+
 @dataclass(frozen=True)
 class Finding:
     """One place where a rule is broken.

@@ -99,7 +99,7 @@ def parse_header(buffer: Buffer) -> OnnxHeader:
 
 
 def _fields(buffer: Buffer, start: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """(field number, wire type, a varint's value, start and end of a length-delimited value), one field after another."""
+    """One field after another: (number, wire type, a varint's value, start and end of a value with a length)."""
     position = start
     while position < end:
         key, position = _varint(buffer, position, end)

@@ -185,7 +185,7 @@ class Model:
 
 
 def scan(root: Path) -> list[Model]:
-    """The models of a repository; of a bundle, the one that it is.
+    """The models of a repository; or the one whose folder, or whose bundle, ``root`` is.
 
     Raises:
         WrongUse: where ``root`` is no folder that can be read.
@@ -195,15 +195,21 @@ def scan(root: Path) -> list[Model]:
     try:
         if (root / MANIFEST_FILE).is_file():
             return [_bundle(root)]
+        if (root / CONFIG_FILE).is_file():
+            return [_model(root)]
         return [_model(entry) for entry in sorted(root.iterdir()) if entry.is_dir() and entry.name[0] != "."]
     except PermissionError as error:
         raise WrongUse(f"{error.filename} cannot be read", "give yourself the right to read it") from error
 
 
-def step_bundles(bundle: Path) -> Iterator[Model]:
-    """The bundles beside ``bundle``, of which an ensemble's may be made."""
-    for config in sorted(bundle.absolute().parent.parent.glob(f"*/[!.]*/{CONFIG_FILE}")):
-        if (config.parent / MANIFEST_FILE).is_file() and config.parent != bundle.absolute():
+def neighbours(model: Model) -> Iterator[Model]:
+    """The models that lie beside one that is looked at alone: an ensemble may be made of them."""
+    own = model.folder.absolute()
+    if not model.is_bundle:
+        yield from scan(own.parent)
+        return
+    for config in sorted(own.parent.parent.glob(f"*/[!.]*/{CONFIG_FILE}")):
+        if (config.parent / MANIFEST_FILE).is_file() and config.parent != own:
             yield _bundle(config.parent)
 
 

@@ -2,8 +2,8 @@
 
 Sources: the version of ONNX Runtime in each release is that of ``build.py`` of ``triton-inference-server/server``
 (branches r24.01 to r26.08). What each ONNX Runtime takes was tried with its wheels from PyPI (1.16.3, 1.17.3, 1.18.1,
-1.19.2, 1.20.1, 1.21.0, 1.22.0, 1.23.2, 1.24.4, 1.27.0, 1.28.0): the highest opset and IR of a one-node model that opens.
-When a field came is from ``protobuf/model_config.proto`` of ``triton-inference-server/common``, release by release.
+1.19.2, 1.20.1, 1.21.0, 1.22.0, 1.23.2, 1.24.4, 1.27.0, 1.28.0): the highest opset and IR of a one-node model that
+opens. When a field came is from ``protobuf/model_config.proto`` of ``triton-inference-server/common``, by release.
 """
 
 from __future__ import annotations
@@ -109,10 +109,10 @@ def release_named(name: str) -> Release:
         WrongUse: where the table does not know it.
     """
     if name not in known_releases():
+        oldest = next(iter(_ONNXRUNTIME_FROM))
         raise WrongUse(
-            f"--target {name[:20]!r} is no known release of Triton", f"name one from {next(iter(_ONNXRUNTIME_FROM))} "
-            f"to {_NEWEST}, e.g. {DEFAULT_TARGET}"
-        )  # fmt: skip
+            f"{name[:20]!r} is no release of Triton that the linter knows", f"give --target {oldest} to {_NEWEST}"
+        )
     first = max((known for known in _ONNXRUNTIME_FROM if _order(known) <= _order(name)), key=_order)
     return Release(name, _ONNXRUNTIME_FROM[first])
 
