@@ -144,3 +144,15 @@ class ModelSpec:
     def labels(self) -> tuple[str, ...]:
         """The class names of the first output that has any."""
         return next((output.labels for output in self.outputs if output.labels), ())
+
+
+def graph_inputs(spec: ModelSpec) -> tuple[TensorSpec, ...]:
+    """What the ONNX graph takes: the inputs, then the states."""
+    states = spec.sequence.states if spec.sequence else ()
+    return (*spec.inputs, *(TensorSpec(state.input, state.datatype, state.dims, "state") for state in states))
+
+
+def graph_outputs(spec: ModelSpec) -> tuple[TensorSpec, ...]:
+    """What the ONNX graph returns: the outputs, then the next states."""
+    states = spec.sequence.states if spec.sequence else ()
+    return (*spec.outputs, *(TensorSpec(state.output, state.datatype, state.dims, "next state") for state in states))

@@ -18,9 +18,10 @@ from maas_client import Client, MaasClientError
 from maas_core.compare import compare, worst
 from maas_core.golden import Sample, Tensors
 from maas_core.manifest import OutputResult, RungResult
-from maas_core.spec import ModelSpec, Tolerance
+from maas_core.spec import ModelSpec, SequenceBatching, Tolerance
 from maas_export.catalogue import CatalogueModel
 from maas_export.onnx_export import graph_problems
+from maas_export.sequences import run_sequence, step_count
 from maas_export.served_calls import ask
 
 Answer = Callable[[Tensors], Tensors]
@@ -80,7 +81,7 @@ def onnx_rung(path: Path, task: Task) -> RungResult:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  # onnx and onnxruntime raise many types for a file that is no model
         return failed("onnx", _one_line(error))
-    result = climb("onnx", task, _session_answer(session))
+    result = climb("onnx", task, _session_answer(session, task.spec.sequence))
     if problems:
         return result.model_copy(
             update={"passed": False, "detail": "; ".join([*problems, *([result.detail] if result.detail else [])])}
@@ -88,7 +89,7 @@ def onnx_rung(path: Path, task: Task) -> RungResult:
     return result
 
 
-def _session_answer(session: onnxruntime.InferenceSession) -> Answer:
+def _session_answer(session: onnxruntime.InferenceSession, sequence: SequenceBatching | None) -> Answer:
     names = [output.name for output in session.get_outputs()]
     wanted = {value.name for value in session.get_inputs()}
 
@@ -99,7 +100,9 @@ def _session_answer(session: onnxruntime.InferenceSession) -> Answer:
             raise RungError(_one_line(error)) from error
         return dict(zip(names, values, strict=True))
 
-    return answer
+    if sequence is None:
+        return answer
+    return lambda inputs: run_sequence(answer, inputs, sequence, company=step_count(inputs) - 1)
 
 
 def served_rung(name: str, url: str, model: CatalogueModel, task: Task) -> RungResult:

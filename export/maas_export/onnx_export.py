@@ -14,9 +14,10 @@ import onnxslim
 import torch
 from torch import nn
 
-from maas_core.dtypes import ONNX_OF, TRITON_OF_ONNX
+from maas_core.dtypes import NUMPY_OF, ONNX_OF, TRITON_OF_ONNX
 from maas_core.errors import MaasError
-from maas_core.spec import ModelSpec, TensorSpec
+from maas_core.golden import Array
+from maas_core.spec import ModelSpec, TensorSpec, graph_inputs, graph_outputs
 from maas_export.catalogue import TorchModel
 
 OPSET = 20
@@ -36,20 +37,19 @@ def export_onnx(model: TorchModel, module: nn.Module, path: Path) -> None:
     """
     if any(part.training for part in module.modules()):
         raise MaasError(f"{model.name} is in training mode", "call eval() on the module before exporting it")
-    inputs = model.sample_inputs(np.random.default_rng(0), _EXAMPLE_BATCH)
-    names = [tensor.name for tensor in model.spec.inputs]
+    inputs = _example_inputs(model)
     # The exporter's own deprecations, and that torchvision is missing, say nothing about the model.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module,
-            tuple(torch.from_numpy(inputs[name]) for name in names),
+            tuple(torch.from_numpy(value) for value in inputs.values()),
             dynamo=True,
             opset_version=OPSET,
-            input_names=names,
-            output_names=[tensor.name for tensor in model.spec.outputs],
-            dynamic_shapes=tuple(_dynamic_axes(tensor, model.spec) for tensor in model.spec.inputs),
+            input_names=list(inputs),
+            output_names=[tensor.name for tensor in graph_outputs(model.spec)],
+            dynamic_shapes=tuple(_dynamic_axes(tensor, model.spec) for tensor in graph_inputs(model.spec)),
             verbose=False,
         )
     if program is None:
@@ -59,6 +59,16 @@ def export_onnx(model: TorchModel, module: nn.Module, path: Path) -> None:
     if problems:
         raise MaasError(f"the ONNX graph of {model.name} does not fit its spec: {'; '.join(problems)}", "mend the spec")
     onnx.save(graph, path)
+
+
+def _example_inputs(model: TorchModel) -> dict[str, Array]:
+    """What the graph takes, in its order; a stateful model's steps make a batch here, and its states are zero."""
+    samples = model.sample_inputs(np.random.default_rng(0), _EXAMPLE_BATCH)
+    states = model.spec.sequence.states if model.spec.sequence else ()
+    return {
+        **{tensor.name: samples[tensor.name] for tensor in model.spec.inputs},
+        **{state.input: np.zeros((_EXAMPLE_BATCH, *state.dims), NUMPY_OF[state.datatype]) for state in states},
+    }
 
 
 def _dynamic_axes(tensor: TensorSpec, spec: ModelSpec) -> dict[int, str]:
@@ -88,8 +98,8 @@ def graph_problems(model: onnx.ModelProto, spec: ModelSpec) -> list[str]:
     ]
     batched = spec.serving.max_batch_size > 0
     for kind, wanted, values in (
-        ("input", spec.inputs, model.graph.input),
-        ("output", spec.outputs, model.graph.output),
+        ("input", graph_inputs(spec), model.graph.input),
+        ("output", graph_outputs(spec), model.graph.output),
     ):
         found: Mapping[str, Any] = {value.name: value.type.tensor_type for value in values}
         if list(found) != [tensor.name for tensor in wanted]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from maas_core.golden import Tensors
+from maas_core.spec import graph_inputs, graph_outputs
 from maas_export import weights
 from maas_export.catalogue import (
     CatalogueModel,
@@ -18,6 +19,7 @@ from maas_export.catalogue import (
     model_named,
     requirements,
 )
+from maas_export.sequences import run_sequence
 
 
 def reference_of(model: CatalogueModel, weights_of: Mapping[str, str | None]) -> Reference | None:
@@ -42,17 +44,18 @@ def reference_of(model: CatalogueModel, weights_of: Mapping[str, str | None]) ->
 
 
 def torch_reference(model: TorchModel, module: nn.Module) -> Reference:
-    """``module`` as a function of arrays."""
-    names = [tensor.name for tensor in model.spec.outputs]
+    """``module`` as a function of arrays; a stateful one runs a sequence from its first step to its last."""
+    inputs_of, outputs_of = graph_inputs(model.spec), graph_outputs(model.spec)
 
-    def reference(inputs: Tensors) -> Tensors:
-        arguments = [torch.from_numpy(inputs[tensor.name]) for tensor in model.spec.inputs]
+    def step(inputs: Tensors) -> Tensors:
+        arguments = [torch.from_numpy(inputs[tensor.name]) for tensor in inputs_of]
         with torch.inference_mode():
             outputs = module(*arguments)
         values = outputs if isinstance(outputs, tuple) else (outputs,)
-        return {name: value.numpy() for name, value in zip(names, values, strict=True)}
+        return {tensor.name: value.numpy() for tensor, value in zip(outputs_of, values, strict=True)}
 
-    return reference
+    sequence = model.spec.sequence
+    return step if sequence is None else lambda inputs: run_sequence(step, inputs, sequence)
 
 
 def _python_reference(model: PythonModel, weights_of: Mapping[str, str | None]) -> Reference | None:
