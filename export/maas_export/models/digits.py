@@ -60,6 +60,7 @@ class DigitsCnn(Classifier):
         intended_use="one handwritten digit, already centred as `digits_preprocess` does it",
         limits="it knows the shapes of 43 writers; anything that is no digit gets one all the same",
     )
+    example = MappingProxyType({"image": Path("examples/digits_cnn/image.json")})
     borrows = ("digits_preprocess",)
     recipe = Recipe(epochs=24, batch_size=64, learning_rate=0.05, momentum=0.9, weight_decay=1e-4)
 

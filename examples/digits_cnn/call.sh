@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# reads one handwritten digit from 28×28 ink: calls `digits_cnn` over HTTP.
+# Usage, in the project's folder: bash examples/digits_cnn/call.sh [IMAGE [URL]]
+# Generated from the model's spec by `maas examples --write`: change the spec or the template, not this file.
+set -euo pipefail
+
+image=${1:-examples/digits_cnn/image.json}
+url=${2:-http://127.0.0.1:8000}
+
+body='{"inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 1, 28, 28], "data": '$(cat "$image")'}],
+  "outputs": [{"name": "logits"}]}'
+
+printf %s "$body" |
+  curl --silent --show-error --fail-with-body --data-binary @- --header 'Content-Type: application/json' \
+    "$url/v2/models/digits_cnn/infer"
+echo
