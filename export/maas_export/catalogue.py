@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -182,6 +183,17 @@ class EnsembleModel(CatalogueModel):
 def requirements(model: CatalogueModel) -> tuple[str, ...]:
     """The models that must be served for ``model`` to answer: an ensemble's steps, what a Python model asks."""
     return (*model.spec.calls, *(step.model for step in model.spec.steps))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """The names, each after those of the same list that it requires.
+
+    Raises:
+        WrongUse: where the catalogue has no such model.
+    """
+    wanted = list(dict.fromkeys(names))
+    graph = {name: [part for part in requirements(model_named(name)) if part in wanted] for name in wanted}
+    return list(TopologicalSorter(graph).static_order())
 
 
 def is_stateful(model: CatalogueModel) -> bool:

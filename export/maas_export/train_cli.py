@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     maas train digits_cnn --data my-digits.npz --from-version 1""",
     short_help="Train a network and evaluate it on held-out data.",
 )
-@click.argument("model")
+@click.argument("models", nargs=-1, metavar="MODEL...")
+@click.option("--all", "every", is_flag=True, help="Every network of the catalogue.")
 @click.option("--data", type=click.Path(path_type=Path), help="Data of your own (default: the built-in data).")
 @click.option("--seed", default=0, show_default=True, help="Same seed, same weights.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Train this many, tell the mean.")
@@ -43,7 +45,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 def train(
     *,
-    model: str,
+    models: tuple[str, ...],
+    every: bool,
     data: Path | None,
     seed: int,
     seeds: int,
@@ -54,21 +57,34 @@ def train(
     again: bool,
     as_json: bool,
 ) -> None:
-    """Trains MODEL, evaluates it on data that training never saw, and keeps the weights under build/weights/.
+    """Trains each MODEL, evaluates it on data that training never saw, and keeps the weights under build/weights/.
 
     Nothing is trained where code, data, seed and recipe are those of weights that are kept. A training that was killed
     goes on from its last finished epoch.
     """
+    # Threads that wait by spinning take the cores from each other where something else runs; torch reads this once.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from maas_export.train import TrainingRequest, train_model
 
-    start = _version_folder(repository, model, from_version) if from_version is not None else None
-    started = time.monotonic()
-    request = TrainingRequest(data, seed, seeds, epochs, share, start, again)
-    stored, is_new = train_model(model, request)
-    if as_json:
-        click.echo(json.dumps(stored.record.model_dump(mode="json") | {"trained": is_new}))
-    else:
-        _show(stored, is_new, time.monotonic() - started)
+    for model in _named(models, every, data is not None or from_version is not None):
+        start = _version_folder(repository, model, from_version) if from_version is not None else None
+        started = time.monotonic()
+        request = TrainingRequest(data, seed, seeds, epochs, share, start, again)
+        stored, is_new = train_model(model, request)
+        if as_json:
+            click.echo(json.dumps(stored.record.model_dump(mode="json") | {"trained": is_new}))
+        else:
+            _show(stored, is_new, time.monotonic() - started)
+
+
+def _named(models: tuple[str, ...], every: bool, is_for_one: bool) -> tuple[str, ...]:
+    from maas_export.catalogue import TorchModel, all_models
+
+    if every == bool(models):
+        raise WrongUse("which model?", "give the names of some, or --all")
+    if is_for_one and len(models) != 1:
+        raise WrongUse("--data and --from-version are for one model", "name that one")
+    return models or tuple(name for name, model in all_models().items() if isinstance(model, TorchModel))
 
 
 def _version_folder(repository: Path, model: str, version: int) -> Path:
