@@ -17,7 +17,7 @@ from maas_client._endpoints import Breaker
 from maas_client._map import Outcome
 from maas_client._options import TLS
 from maas_client._predict import Prediction
-from maas_client._result import InferResult, Timing
+from maas_client._result import ClassScore, InferResult, Timing
 from maas_client._retry import Retry
 from maas_client._sequence import AsyncSequence, Sequence
 from maas_client._spec import ModelSpec, TensorSpec
@@ -61,6 +61,7 @@ __all__ = [
     "Breaker",
     "CallCancelledError",
     "CircuitOpenError",
+    "ClassScore",
     "Client",
     "ClientClosedError",
     "ConflictError",

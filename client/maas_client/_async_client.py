@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from maas_client._base import BaseClient, Timeout, asked
+from maas_client._base import BaseClient, Timeout, Via, asked, is_shared
 from maas_client._calls import Answer, Call, InferAnswer, LiveCall, ParameterValue, ReadyCall
 from maas_client._deadline import Deadline
 from maas_client._map import MapOptions, Outcome, gather, send, told
@@ -67,6 +67,8 @@ class AsyncClient(BaseClient[AsyncWire]):
         priority: int = 0,
         server_timeout_us: int | None = None,
         parameters: Mapping[str, ParameterValue] | None = None,
+        class_count: int | None = None,
+        via: Via = None,
         **named_inputs: Any,
     ) -> InferResult:
         """Asks a model for one answer: see :meth:`maas_client.Client.infer`."""
@@ -80,10 +82,13 @@ class AsyncClient(BaseClient[AsyncWire]):
             priority=priority,
             server_timeout_us=server_timeout_us,
             parameters=parameters,
+            class_count=class_count,
         )
         deadline = self._deadline(timeout_s)
         return await self._run(
-            self._core.infer(model, wanted, model_version=model_version, deadline=deadline, split=split)
+            self._core.infer(
+                model, wanted, model_version=model_version, deadline=deadline, split=split, shared=is_shared(model, via)
+            )
         )
 
     async def map(
@@ -224,6 +229,8 @@ class AsyncClient(BaseClient[AsyncWire]):
 
     async def close(self) -> None:
         """Closes the connections of the running loop. A second call does nothing."""
+        if not self._is_closed:
+            await self._run(self._core.shared_memory.close())
         self._is_closed = True
         for wire in self._wires:
             await wire.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from maas_client._build import Asked
 from maas_client._calls import ConfigCall, LiveCall, MetadataCall, ParameterValue, ReadyCall
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 WireT = TypeVar("WireT")
 Timeout = float | Unset | None
 """Seconds; None waits for ever; UNSET takes the client's."""
+
+Via = Literal["system_shared_memory"] | None
+"""How tensors travel; None is over the network."""
 
 RESERVED_PARAMETERS = frozenset(
     {"sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "headers", "binary_data_output"}
@@ -125,6 +128,7 @@ def asked(
     priority: int = 0,
     server_timeout_us: int | None = None,
     parameters: Mapping[str, ParameterValue] | None,
+    class_count: int | None = None,
 ) -> Asked:
     """What a caller passed to ``infer``, in one piece.
 
@@ -140,7 +144,21 @@ def asked(
         cast,
         request_id,
         parameters or {},
+        class_count,
     )
+
+
+def is_shared(model: str, via: Via) -> bool:
+    """Whether tensors are to travel through shared memory.
+
+    Raises:
+        RefusedValueError: there is no such way.
+    """
+    if via not in {None, "system_shared_memory"}:
+        raise RefusedValueError(
+            f"{model}: via is 'system_shared_memory' or None, got {via!r}; leave it out for the network", model=model
+        )
+    return via is not None
 
 
 def _merged(model: str, inputs: Mapping[str, Any], named_inputs: Mapping[str, Any]) -> dict[str, Any]:

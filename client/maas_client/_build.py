@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from maas_client._calls import InferCall, ParameterValue, RequestForm
-from maas_client._check import check_finite, check_inputs, check_outputs
+from maas_client._check import check_class_count, check_finite, check_inputs, check_outputs
 from maas_client._dtypes import Array, encode
 from maas_client._spec import ModelSpec
 
@@ -26,6 +26,7 @@ class Asked:
         cast: allow numpy's "safe" casts.
         request_id: comes back with the answer.
         parameters: the request's own.
+        class_count: so many best classes of each output in place of its values; None asks for the values.
     """
 
     inputs: Mapping[str, Any]
@@ -33,6 +34,7 @@ class Asked:
     cast: bool = False
     request_id: str = ""
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    class_count: int | None = None
 
 
 class Builder:
@@ -54,13 +56,15 @@ class Builder:
         Raises:
             InputError: they do not fit the model.
         """
-        key = _key(asked.inputs, asked.outputs)
+        key = _key(asked)
         form = None if key is None else self._forms.get(key)
         arrays: Mapping[str, Array] = asked.inputs
         if form is None:
             names = check_outputs(self.spec, asked.outputs)
+            if asked.class_count is not None:
+                names = check_class_count(self.spec, names, asked.class_count)
             arrays = check_inputs(self.spec, asked.inputs, cast=asked.cast)
-            form = self._form(arrays, names)
+            form = self._form(arrays, names, asked.class_count or 0)
             if key is not None and all(array is asked.inputs[name] for name, array in arrays.items()):
                 self._remember(key, form)
         elif self.spec.reject_nonfinite:
@@ -84,9 +88,9 @@ class Builder:
             for start in range(0, rows, limit)
         ]
 
-    def _form(self, arrays: Mapping[str, Array], outputs: tuple[str, ...]) -> RequestForm:
+    def _form(self, arrays: Mapping[str, Array], outputs: tuple[str, ...], class_count: int) -> RequestForm:
         inputs = tuple((name, self.spec.inputs[name].datatype, array.shape) for name, array in arrays.items())
-        return RequestForm(self.spec.name, self._version, inputs, outputs)
+        return RequestForm(self.spec.name, self._version, inputs, outputs, class_count)
 
     def _remember(self, key: Hashable, form: RequestForm) -> None:
         if len(self._forms) >= _MAX_FORMS:
@@ -94,12 +98,13 @@ class Builder:
         self._forms[key] = form
 
 
-def _key(inputs: Mapping[str, Any], outputs: Sequence[str] | None) -> Hashable | None:
+def _key(asked: Asked) -> Hashable | None:
     """What decides whether a request of plain arrays fits; None where values must be looked at."""
+    outputs = asked.outputs
     if outputs is not None and not all(isinstance(name, str) for name in outputs):
         return None
-    key: list[Hashable] = [None if outputs is None else tuple(outputs)]
-    for name, value in inputs.items():
+    key: list[Hashable] = [None if outputs is None else tuple(outputs), asked.class_count]
+    for name, value in asked.inputs.items():
         if type(value) is not np.ndarray or not value.flags.c_contiguous:
             return None
         key.append((name, value.dtype, value.shape))

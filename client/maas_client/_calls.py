@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from maas_client._dtypes import Array
+from maas_client._dtypes import ITEM_SIZE_BYTES, Array
 
 ParameterValue = bool | int | float | str
 
@@ -21,6 +21,7 @@ class RequestForm:
         version: "" lets the server choose (the highest ready version).
         inputs: name, datatype and shape of each input.
         outputs: the names asked for; empty asks for all.
+        class_count: so many best classes of each output in place of its values; 0 asks for the values.
         heads: what the codecs made of this form, by protocol, so that they make it once.
     """
 
@@ -28,7 +29,52 @@ class RequestForm:
     version: str
     inputs: tuple[tuple[str, str, tuple[int, ...]], ...]
     outputs: tuple[str, ...] = ()
+    class_count: int = 0
     heads: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedTensors:
+    """Where the tensors of a request lie in a region of shared memory.
+
+    Attributes:
+        region: its name at the server.
+        memory: what lies behind its header.
+        header_bytes: added to every offset when a server is told of it.
+        inputs: offset in ``memory`` and size in bytes, in the form's order.
+        outputs: likewise by name, for all outputs wanted; None for one that comes over the network.
+    """
+
+    region: str
+    memory: memoryview
+    header_bytes: int
+    inputs: tuple[tuple[int, int], ...]
+    outputs: Mapping[str, tuple[int, int] | None]
+
+    def parameters(self, place: tuple[int, int]) -> dict[str, str | int]:
+        """A place in Triton's words."""
+        offset, size_bytes = place
+        return {
+            "shared_memory_region": self.region,
+            "shared_memory_offset": self.header_bytes + offset,
+            "shared_memory_byte_size": size_bytes,
+        }
+
+    def output(self, name: str, datatype: str, shape: tuple[int, ...]) -> memoryview | None:
+        """The bytes of an output that lies here, read-only, since the next call overwrites them; None where it came
+        over the network. Triton's answer tells neither that nor the size.
+
+        Raises:
+            ValueError: it is larger than its place.
+        """
+        place = self.outputs.get(name)
+        if place is None:
+            return None
+        offset, reserved_bytes = place
+        size_bytes = math.prod(shape) * ITEM_SIZE_BYTES.get(datatype, 0)
+        if not 0 <= size_bytes <= reserved_bytes:
+            raise ValueError(f"{name!r} is told to be {datatype} {list(shape)} in a place of {reserved_bytes} bytes")
+        return self.memory[offset : offset + size_bytes].toreadonly()
 
 
 @dataclass(slots=True)
@@ -40,12 +86,14 @@ class InferCall:
         data: the bytes of each input, in the form's order, as :func:`maas_client._dtypes.encode` makes them.
         parameters: the request's own, Triton's reserved ones included (``priority``, ``timeout``, ...).
         request_id: comes back with the answer.
+        shared: where the tensors lie in shared memory, in place of ``data``.
     """
 
     form: RequestForm
     data: tuple[bytes | memoryview, ...]
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     request_id: str = ""
+    shared: SharedTensors | None = None
 
     @property
     def model(self) -> str:
@@ -84,7 +132,36 @@ class ConfigCall:
     version: str = ""
 
 
-Call = InferCall | LiveCall | ReadyCall | MetadataCall | ConfigCall
+@dataclass(frozen=True, slots=True)
+class RegisterCall:
+    """Make a region of shared memory known to the server, under its own name.
+
+    Attributes:
+        size_bytes: from its beginning.
+    """
+
+    region: str
+    size_bytes: int
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnregisterCall:
+    """Let the server forget a region of shared memory."""
+
+    region: str
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RegionsCall:
+    """The regions of shared memory that the server knows; the answer has their names as keys."""
+
+    model: str = ""
+
+
+RegionCall = RegisterCall | UnregisterCall | RegionsCall
+Call = InferCall | LiveCall | ReadyCall | MetadataCall | ConfigCall | RegionCall
 
 
 @dataclass(slots=True)

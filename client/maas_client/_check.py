@@ -13,7 +13,7 @@ import numpy as np
 from maas_client._convert import Target, convert, told
 from maas_client._dtypes import FLOATS, Array
 from maas_client._spec import ModelSpec
-from maas_client.errors import NameMismatchError, RefusedValueError, ShapeMismatchError
+from maas_client.errors import DatatypeMismatchError, NameMismatchError, RefusedValueError, ShapeMismatchError
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,254}")
 
@@ -116,6 +116,29 @@ def check_outputs(spec: ModelSpec, outputs: Sequence[str] | None) -> tuple[str, 
             raise NameMismatchError(f"{model} has no output {name!r}; it gives {known}", model=model)
     if len(set(names)) != len(names):
         raise NameMismatchError(f"{model}: {list(names)} names an output twice; name each once", model=model)
+    return names
+
+
+def check_class_count(spec: ModelSpec, outputs: Sequence[str], class_count: int) -> tuple[str, ...]:
+    """The outputs whose best classes are asked for, all by name.
+
+    Raises:
+        RefusedValueError: the number makes no sense.
+        DatatypeMismatchError: an output holds no numbers to order.
+    """
+    if isinstance(class_count, bool) or not isinstance(class_count, int) or class_count < 1:
+        raise RefusedValueError(
+            f"{spec.name}: class_count is a positive integer, got {class_count!r}; leave it out for the values",
+            model=spec.name,
+        )
+    names = tuple(outputs or spec.outputs)
+    for name in names:
+        if spec.outputs[name].datatype in {"BYTES", "BOOL"}:
+            raise DatatypeMismatchError(
+                f"{spec.name}: class_count wants outputs of numbers, {name!r} is {spec.outputs[name].datatype}; name "
+                "the others as outputs=[...]",
+                model=spec.name,
+            )
     return names
 
 

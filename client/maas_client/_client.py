@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from maas_client._base import BaseClient, Timeout, asked
+from maas_client._base import BaseClient, Timeout, Via, asked, is_shared
 from maas_client._calls import Answer, Call, InferAnswer, LiveCall, ParameterValue, ReadyCall
 from maas_client._deadline import Deadline
 from maas_client._map import MapOptions, Outcome, gather, send, told
@@ -83,6 +83,8 @@ class Client(BaseClient[Wire]):
         priority: int = 0,
         server_timeout_us: int | None = None,
         parameters: Mapping[str, ParameterValue] | None = None,
+        class_count: int | None = None,
+        via: Via = None,
         **named_inputs: Any,
     ) -> InferResult:
         """Asks a model for one answer.
@@ -105,6 +107,10 @@ class Client(BaseClient[Wire]):
             server_timeout_us: how long the request may wait in the server's queue, in microseconds, where the
                 model's queue policy allows it.
             parameters: the request's own, for the model or a gateway.
+            class_count: the so many best classes of each output in place of its values (Triton's "classification
+                extension"): :meth:`InferResult.classes` reads them.
+            via: "system_shared_memory" passes tensors through shared memory where the server is on this machine and
+                allows it, else over the network; outputs of unknown size and BYTES always come over the network.
             named_inputs: input name -> values.
 
         Returns:
@@ -125,9 +131,14 @@ class Client(BaseClient[Wire]):
             priority=priority,
             server_timeout_us=server_timeout_us,
             parameters=parameters,
+            class_count=class_count,
         )
         deadline = self._deadline(timeout_s)
-        return self._run(self._core.infer(model, wanted, model_version=model_version, deadline=deadline, split=split))
+        return self._run(
+            self._core.infer(
+                model, wanted, model_version=model_version, deadline=deadline, split=split, shared=is_shared(model, via)
+            )
+        )
 
     def map(
         self,
@@ -321,6 +332,8 @@ class Client(BaseClient[Wire]):
 
     def close(self) -> None:
         """Closes the connections. A second call does nothing."""
+        if not self._is_closed:
+            self._run(self._core.shared_memory.close())
         self._is_closed = True
         for wire in self._wires:
             wire.close()

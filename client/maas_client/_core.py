@@ -7,12 +7,13 @@ import time
 from typing import Any, NamedTuple
 
 from maas_client._build import Asked, Builder
-from maas_client._calls import Answer, Call, ConfigCall, InferAnswer, MetadataCall, ReadyCall
+from maas_client._calls import Answer, Call, ConfigCall, InferAnswer, InferCall, MetadataCall, ReadyCall
 from maas_client._check import check_model_name, check_version
 from maas_client._deadline import Deadline
 from maas_client._endpoints import Endpoints
 from maas_client._result import InferResult, Timing, joined
 from maas_client._retry import Retry
+from maas_client._shared_memory import SharedMemory
 from maas_client._spec import ModelSpec, steps_of
 from maas_client._steps import Exchange, Operation, Pause, Together
 from maas_client._stream import StreamCall
@@ -40,6 +41,7 @@ class Core:
 
     def __init__(self, endpoints: Endpoints, retry: Retry) -> None:
         self.endpoints = endpoints
+        self.shared_memory = SharedMemory()
         self._retry = retry
         self._known: dict[tuple[str, str], _Known] = {}
         self._pinned: dict[str, str] = {}
@@ -157,14 +159,21 @@ class Core:
         return current if current.spec != builder.spec else builder
 
     def infer(
-        self, model: str, asked: Asked, *, model_version: int | str | None, deadline: Deadline, split: bool = False
+        self,
+        model: str,
+        asked: Asked,
+        *,
+        model_version: int | str | None,
+        deadline: Deadline,
+        split: bool = False,
+        shared: bool = False,
     ) -> Operation[InferResult]:
         """Checks, sends, and makes the result; sends once more when the server's model turns out to have changed."""
         started = time.monotonic()
         version = self.version(model, model_version)
         builder = yield from self.builder(model, version, deadline)
         if split and (parts := builder.split(asked)):
-            return (yield from self._infer_parts(parts, model, version, deadline))
+            return (yield from self._infer_parts(parts, model, version, deadline, shared=shared))
         try:
             call = builder.build(asked)
         except InputError:
@@ -172,25 +181,35 @@ class Core:
             call = builder.build(asked)
         checked = time.monotonic()
         try:
-            answer, attempts = yield from self.exchange(call, deadline)
+            answer, attempts = yield from self._send(call, builder.spec, deadline, shared=shared)
         except InvalidRequestError:
             refreshed = yield from self._refreshed(builder, model, version, deadline)
             if refreshed is builder:
                 raise
             builder = refreshed
-            answer, attempts = yield from self.exchange(builder.build(asked), deadline)
+            answer, attempts = yield from self._send(builder.build(asked), builder.spec, deadline, shared=shared)
             attempts += 1
         timing = Timing(checked - started, time.monotonic() - checked, attempts)
         return self.result(builder.spec, version, answer, timing)
 
-    def _infer_parts(self, parts: list[Asked], model: str, version: str, deadline: Deadline) -> Operation[InferResult]:
-        operations = [self.infer(model, part, model_version=version, deadline=deadline) for part in parts]
-        results: list[InferResult] = yield Together(operations)
+    def _send(
+        self, call: InferCall, spec: ModelSpec, deadline: Deadline, *, shared: bool
+    ) -> Operation[tuple[Answer, int]]:
+        if shared:
+            return self.shared_memory.exchange(self, call, spec, deadline)
+        return self.exchange(call, deadline)
+
+    def _infer_parts(
+        self, parts: list[Asked], model: str, version: str, deadline: Deadline, *, shared: bool
+    ) -> Operation[InferResult]:
+        def part_calls(version: str) -> list[Operation[InferResult]]:
+            return [self.infer(model, part, model_version=version, deadline=deadline, shared=shared) for part in parts]
+
+        results: list[InferResult] = yield Together(part_calls(version))
         if len({result.model_version for result in results}) > 1:
             # A new version came in between: no answer may be made of two.
             newest = str(max(result.model_version for result in results))
-            operations = [self.infer(model, part, model_version=newest, deadline=deadline) for part in parts]
-            results = yield Together(operations)
+            results = yield Together(part_calls(newest))
         return joined(results)
 
     def begin_stream(

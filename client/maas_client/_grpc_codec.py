@@ -7,7 +7,7 @@ tag, for bytes a length, and the bytes; fields may come in any order): the proto
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError, Message
@@ -23,10 +23,15 @@ from maas_client._calls import (
     MetadataCall,
     ParameterValue,
     ReadyCall,
+    RegionCall,
+    RegionsCall,
+    RegisterCall,
     RequestForm,
+    SharedTensors,
+    UnregisterCall,
     read_version,
 )
-from maas_client._dtypes import decode
+from maas_client._dtypes import Array, decode
 from maas_client._protobuf import bytes_field, split_bytes_field, to_dict
 from maas_client.errors import BadAnswerError, InternalServerError, RefusedValueError
 
@@ -49,17 +54,35 @@ def encode_call(call: Call) -> tuple[str, bytes]:
 def _control_message(call: Call) -> tuple[str, Message]:
     if isinstance(call, LiveCall):
         return "ServerLive", pb.ServerLiveRequest()
+    if isinstance(call, ConfigCall):
+        return "ModelConfig", pb.ModelConfigRequest(name=call.model, version=call.version)
+    if isinstance(call, ReadyCall | MetadataCall):
+        return _described_message(call)
+    if isinstance(call, RegisterCall | UnregisterCall | RegionsCall):
+        return _region_message(call)
+    raise TypeError(f"{type(call).__name__} is no control call")
+
+
+def _described_message(call: ReadyCall | MetadataCall) -> tuple[str, Message]:
+    """Of a model, or of the server."""
     if isinstance(call, ReadyCall):
         if call.model:
             return "ModelReady", pb.ModelReadyRequest(name=call.model, version=call.version)
         return "ServerReady", pb.ServerReadyRequest()
-    if isinstance(call, MetadataCall):
-        if call.model:
-            return "ModelMetadata", pb.ModelMetadataRequest(name=call.model, version=call.version)
-        return "ServerMetadata", pb.ServerMetadataRequest()
-    if isinstance(call, ConfigCall):
-        return "ModelConfig", pb.ModelConfigRequest(name=call.model, version=call.version)
-    raise TypeError(f"{type(call).__name__} is no control call")
+    if call.model:
+        return "ModelMetadata", pb.ModelMetadataRequest(name=call.model, version=call.version)
+    return "ServerMetadata", pb.ServerMetadataRequest()
+
+
+def _region_message(call: RegionCall) -> tuple[str, Message]:
+    """Source: Triton's "system shared memory extension"."""
+    if isinstance(call, RegisterCall):
+        return "SystemSharedMemoryRegister", pb.SystemSharedMemoryRegisterRequest(
+            name=call.region, key=f"/{call.region}", offset=0, byte_size=call.size_bytes
+        )
+    if isinstance(call, UnregisterCall):
+        return "SystemSharedMemoryUnregister", pb.SystemSharedMemoryUnregisterRequest(name=call.region)
+    return "SystemSharedMemoryStatus", pb.SystemSharedMemoryStatusRequest()
 
 
 def encode_infer(call: InferCall) -> bytes:
@@ -69,12 +92,15 @@ def encode_infer(call: InferCall) -> bytes:
         RefusedValueError: the message would be larger than gRPC can carry (2 GiB).
     """
     form = call.form
-    pieces: list[bytes | memoryview] = [form.heads.get("grpc") or form.heads.setdefault("grpc", _infer_head(form))]
+    if call.shared:
+        head = _shared_head(form, call.shared)
+    else:
+        head = form.heads.get("grpc") or form.heads.setdefault("grpc", _infer_head(form))
+    pieces: list[bytes | memoryview] = [head]
     if call.parameters or call.request_id:
         # Concatenated messages merge: what differs from call to call follows what does not.
         message = pb.ModelInferRequest(id=call.request_id)
-        for key, value in call.parameters.items():
-            _set_parameter(message.parameters[key], value)
+        _set_parameters(message.parameters, call.parameters)
         pieces.append(message.SerializeToString())
     for data in call.data:
         pieces += (bytes_field(RAW_INPUT_CONTENTS, len(data)), data)
@@ -93,9 +119,34 @@ def _infer_head(form: RequestForm) -> bytes:
     for name, datatype, shape in form.inputs:
         message.inputs.add(name=name, datatype=datatype, shape=shape)
     for name in form.outputs:
-        message.outputs.add(name=name)
+        _add_output(message, form, name)
     head: bytes = message.SerializeToString()
     return head
+
+
+def _add_output(message: Any, form: RequestForm, name: str) -> Any:
+    output = message.outputs.add(name=name)
+    if form.class_count:
+        output.parameters["classification"].int64_param = form.class_count
+    return output
+
+
+def _shared_head(form: RequestForm, shared: SharedTensors) -> bytes:
+    message = pb.ModelInferRequest(model_name=form.model, model_version=form.version)
+    for (name, datatype, shape), place in zip(form.inputs, shared.inputs, strict=True):
+        tensor = message.inputs.add(name=name, datatype=datatype, shape=shape)
+        _set_parameters(tensor.parameters, shared.parameters(place))
+    for name, output_place in shared.outputs.items():
+        output = _add_output(message, form, name)
+        if output_place:
+            _set_parameters(output.parameters, shared.parameters(output_place))
+    head: bytes = message.SerializeToString()
+    return head
+
+
+def _set_parameters(parameters: Any, values: Mapping[str, ParameterValue]) -> None:
+    for key, value in values.items():
+        _set_parameter(parameters[key], value)
 
 
 def _set_parameter(parameter: Any, value: ParameterValue) -> None:
@@ -118,6 +169,9 @@ _RESPONSES_OF: dict[type[Call], tuple[_Parsed, _Parsed]] = {
     ReadyCall: (pb.ModelReadyResponse, pb.ServerReadyResponse),
     MetadataCall: (pb.ModelMetadataResponse, pb.ServerMetadataResponse),
     ConfigCall: (pb.ModelConfigResponse, pb.ModelConfigResponse),
+    RegisterCall: (pb.SystemSharedMemoryRegisterResponse, pb.SystemSharedMemoryRegisterResponse),
+    UnregisterCall: (pb.SystemSharedMemoryUnregisterResponse, pb.SystemSharedMemoryUnregisterResponse),
+    RegionsCall: (pb.SystemSharedMemoryStatusResponse, pb.SystemSharedMemoryStatusResponse),
 }
 """The response to a call about a model, and to one about the server."""
 
@@ -135,7 +189,7 @@ def decode_message(call: Call, data: bytes, endpoint: str) -> Answer:
     """
     try:
         if isinstance(call, InferCall):
-            return decode_infer(data)
+            return decode_infer(data, call.shared)
         message = _response_type(call).FromString(data)
     except (DecodeError, ValueError) as error:
         raise BadAnswerError(
@@ -147,20 +201,24 @@ def decode_message(call: Call, data: bytes, endpoint: str) -> Answer:
         return bool(message.live)
     if isinstance(call, ReadyCall):
         return bool(message.ready)
+    if isinstance(call, RegisterCall | UnregisterCall):
+        return True
+    if isinstance(call, RegionsCall):
+        return dict(message.regions)
     return to_dict(message.config if isinstance(call, ConfigCall) else message)
 
 
-def decode_infer(data: bytes) -> InferAnswer:
-    """Reads the bytes of a ``ModelInferResponse``.
+def decode_infer(data: bytes, shared: SharedTensors | None = None) -> InferAnswer:
+    """Reads the bytes of a ``ModelInferResponse``; ``shared`` holds what did not come with it.
 
     Raises:
         ValueError, DecodeError: they are not one.
     """
     if len(data) < _COPY_BELOW_BYTES:
         message = pb.ModelInferResponse.FromString(data)
-        return _answer(message, message.raw_output_contents)
+        return _answer(message, message.raw_output_contents, shared)
     rest, raw = split_bytes_field(data, RAW_OUTPUT_CONTENTS)
-    return _answer(pb.ModelInferResponse.FromString(rest), raw)
+    return _answer(pb.ModelInferResponse.FromString(rest), raw, shared)
 
 
 def encode_stream(call: InferCall) -> bytes:
@@ -198,13 +256,14 @@ def is_last_message(data: bytes) -> bool:
     return bool(response.parameters["triton_final_response"].bool_param)
 
 
-def _answer(message: Any, raw: Sequence[bytes | memoryview]) -> InferAnswer:
+def _answer(message: Any, raw: Sequence[bytes | memoryview], shared: SharedTensors | None = None) -> InferAnswer:
     if len(raw) != len(message.outputs):
         raise ValueError(f"{len(message.outputs)} outputs are described and {len(raw)} came")
-    outputs = {
-        output.name: decode(piece, output.datatype, tuple(output.shape))
-        for output, piece in zip(message.outputs, raw, strict=True)
-    }
+    outputs: dict[str, Array] = {}
+    for output, piece in zip(message.outputs, raw, strict=True):
+        shape = tuple(output.shape)
+        placed = shared.output(output.name, output.datatype, shape) if shared else None
+        outputs[output.name] = decode(piece if placed is None else placed, output.datatype, shape)
     parameters = {key: _parameter(value) for key, value in message.parameters.items()}
     return InferAnswer(message.model_name, read_version(message.model_version), message.id, outputs, parameters)
 

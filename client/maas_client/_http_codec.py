@@ -16,11 +16,16 @@ import numpy as np
 from maas_client._calls import (
     Answer,
     Call,
+    ConfigCall,
     InferAnswer,
     InferCall,
     LiveCall,
     MetadataCall,
     ReadyCall,
+    RegionCall,
+    RegionsCall,
+    RegisterCall,
+    UnregisterCall,
     read_version,
 )
 from maas_client._dtypes import NUMPY_OF, Array, decode
@@ -65,7 +70,20 @@ def encode_call(call: Call) -> HttpRequest:
         return HttpRequest("GET", path)
     if isinstance(call, MetadataCall):
         return HttpRequest("GET", model_path(call.model, call.version) if call.model else "/v2")
-    return HttpRequest("GET", f"{model_path(call.model, call.version)}/config")
+    if isinstance(call, ConfigCall):
+        return HttpRequest("GET", f"{model_path(call.model, call.version)}/config")
+    return _encode_region(call)
+
+
+def _encode_region(call: RegionCall) -> HttpRequest:
+    """Source: Triton's "system shared memory extension"."""
+    base = "/v2/systemsharedmemory"
+    if isinstance(call, RegionsCall):
+        return HttpRequest("GET", f"{base}/status")
+    if isinstance(call, UnregisterCall):
+        return HttpRequest("POST", f"{base}/region/{quote(call.region, safe='')}/unregister")
+    body = json.dumps({"key": f"/{call.region}", "offset": 0, "byte_size": call.size_bytes}).encode()
+    return HttpRequest("POST", f"{base}/region/{quote(call.region, safe='')}/register", (), (body,))
 
 
 def model_path(model: str, version: str) -> str:
@@ -75,7 +93,12 @@ def model_path(model: str, version: str) -> str:
 
 
 def _encode_infer(call: InferCall) -> HttpRequest:
-    if call.parameters or call.request_id or "BYTES" in (datatype for _, datatype, _ in call.form.inputs):
+    if (
+        call.parameters
+        or call.request_id
+        or call.shared
+        or "BYTES" in (datatype for _, datatype, _ in call.form.inputs)
+    ):
         head = _infer_head(call)
     else:
         head = call.form.heads.get("http") or call.form.heads.setdefault("http", _infer_head(call))
@@ -90,16 +113,31 @@ def _encode_infer(call: InferCall) -> HttpRequest:
 def _infer_head(call: InferCall) -> bytes:
     header: dict[str, Any] = {
         "inputs": [
-            {"name": name, "shape": shape, "datatype": datatype, "parameters": {"binary_data_size": len(data)}}
-            for (name, datatype, shape), data in zip(call.form.inputs, call.data, strict=True)
+            {"name": name, "shape": shape, "datatype": datatype, "parameters": parameters}
+            for (name, datatype, shape), parameters in zip(call.form.inputs, _input_parameters(call), strict=True)
         ],
         "parameters": {**call.parameters, "binary_data_output": True},
     }
     if call.request_id:
         header["id"] = call.request_id
-    if call.form.outputs:
-        header["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in call.form.outputs]
+    if call.shared or call.form.outputs:
+        names = call.shared.outputs if call.shared else call.form.outputs
+        header["outputs"] = [{"name": name, "parameters": _output_parameters(call, name)} for name in names]
     return json.dumps(header, separators=(",", ":")).encode()
+
+
+def _input_parameters(call: InferCall) -> list[dict[str, Any]]:
+    if call.shared:
+        return [call.shared.parameters(place) for place in call.shared.inputs]
+    return [{"binary_data_size": len(data)} for data in call.data]
+
+
+def _output_parameters(call: InferCall, name: str) -> dict[str, Any]:
+    place = call.shared.outputs[name] if call.shared else None
+    if call.shared and place:
+        return dict(call.shared.parameters(place))
+    of_classes = {"classification": call.form.class_count} if call.form.class_count else {}
+    return {"binary_data": True, **of_classes}
 
 
 def decode_response(call: Call, response: HttpResponse, endpoint: str) -> Answer:
@@ -116,7 +154,18 @@ def decode_response(call: Call, response: HttpResponse, endpoint: str) -> Answer
         raise error_of(call, response, endpoint)
     if isinstance(call, InferCall):
         return _decode_infer(call, response, endpoint)
+    if isinstance(call, RegisterCall | UnregisterCall):
+        return True
+    if isinstance(call, RegionsCall):
+        return _decode_regions(call, response, endpoint)
     return _json_object(response.head, call, endpoint)
+
+
+def _decode_regions(call: RegionsCall, response: HttpResponse, endpoint: str) -> dict[str, Any]:
+    try:
+        return {entry["name"]: entry for entry in json.loads(response.head)}
+    except (ValueError, KeyError, TypeError) as error:
+        raise _bad(call, endpoint, f"its list of regions cannot be read: {error!r}") from error
 
 
 def error_of(call: Call, response: HttpResponse, endpoint: str) -> MaasClientError:
@@ -161,6 +210,10 @@ def _decode_infer(call: InferCall, response: HttpResponse, endpoint: str) -> Inf
     try:
         for entry in header.get("outputs", ()):
             shape = tuple(int(size) for size in entry["shape"])
+            placed = call.shared.output(entry["name"], entry["datatype"], shape) if call.shared else None
+            if placed is not None:
+                outputs[entry["name"]] = decode(placed, entry["datatype"], shape)
+                continue
             size_bytes = entry.get("parameters", {}).get("binary_data_size")
             if size_bytes is None:
                 outputs[entry["name"]] = _from_json(entry, shape)

@@ -10,6 +10,7 @@ import numpy as np
 
 from maas_client._calls import ParameterValue
 from maas_client._dtypes import Array
+from maas_client.errors import BadAnswerError
 
 
 class Timing(NamedTuple):
@@ -29,6 +30,35 @@ class Timing(NamedTuple):
     def total_s(self) -> float:
         """The whole call."""
         return self.check_s + self.exchange_s
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """One class of an output that was asked for with ``class_count``.
+
+    Attributes:
+        score: the output's value there.
+        index: its place in the output.
+        label: its name, "" where the server knows none.
+    """
+
+    score: float
+    index: int
+    label: str = ""
+
+    @classmethod
+    def parse(cls, model: str, text: str) -> ClassScore:
+        """Reads ``score:index`` or ``score:index:label`` (Triton's "classification extension").
+
+        Raises:
+            BadAnswerError: it is neither.
+        """
+        score, _, rest = text.partition(":")
+        index, _, label = rest.partition(":")
+        try:
+            return cls(float(score), int(index), label)
+        except ValueError as error:
+            raise BadAnswerError(f"{model}: {text[:40]!r} is no class; ask with class_count=") from error
 
 
 _NOT_TIMED = Timing(0.0, 0.0)
@@ -79,6 +109,18 @@ class InferResult(Mapping[str, Array]):
         decoded = np.empty(array.size, np.object_)
         decoded[:] = [element.decode("utf-8", "replace") for element in array.ravel().tolist()]
         return decoded.reshape(array.shape)
+
+    def classes(self, name: str) -> list[list[ClassScore]]:
+        """The best classes of an output that was asked for with ``class_count``: a list for each row, best first.
+
+        Raises:
+            BadAnswerError: the output does not hold classes.
+        """
+        texts = self.text(name) if self[name].dtype.kind == "O" else None
+        if texts is None:
+            raise BadAnswerError(f"{self.model_name}: {name!r} holds values, not classes; ask with class_count=")
+        rows = texts.reshape(-1, texts.shape[-1]) if texts.ndim else texts.reshape(1, 1)
+        return [[ClassScore.parse(self.model_name, text) for text in row] for row in rows.tolist()]
 
 
 def joined(results: Sequence[InferResult]) -> InferResult:

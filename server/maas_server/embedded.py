@@ -55,6 +55,7 @@ def embedded_triton(
     tritonserver: Path | None = None,
     backends: Sequence[Path] = (),
     token: str | None = None,
+    allow_shared_memory: bool = False,
     log_path: Path | None = None,
     load_timeout_s: float = 120.0,
     stop_timeout_s: float = 15.0,
@@ -75,6 +76,7 @@ def embedded_triton(
         backends: folders with further backends, one sub-folder each; ours are there in any case.
         token: closes the shared-memory, repository, trace and logging APIs to everybody who does not send it; by
             default a random one, which the returned ``api`` sends.
+        allow_shared_memory: leaves the shared-memory API open to every caller on this machine.
         log_path: by default a new file under ``build/state/logs/``.
         load_timeout_s: how long the models may take to load.
         stop_timeout_s: how long requests in flight may take when the block ends.
@@ -95,6 +97,7 @@ def embedded_triton(
         tritonserver=tritonserver,
         backends=backends,
         token=token if token is not None else secrets.token_urlsafe(32),
+        allow_shared_memory=allow_shared_memory,
         exit_timeout_s=stop_timeout_s,
         extra_arguments=extra_arguments,
     )

@@ -52,6 +52,7 @@ class Launcher:
         tritonserver: the server to run; by default the one on ``PATH``, else the wheel's.
         backends: folders with further backends; ours are there in any case.
         token: what opens the restricted APIs; ``None`` restricts none.
+        allow_shared_memory: leaves the shared-memory API open in any case.
         address: what HTTP and gRPC listen on.
         exit_timeout_s: how long a stopping server waits for requests in flight.
         extra_arguments: further arguments of ``tritonserver``.
@@ -71,6 +72,7 @@ class Launcher:
         tritonserver: Path | None = None,
         backends: Sequence[Path] = (),
         token: str | None = None,
+        allow_shared_memory: bool = False,
         address: str = LOOPBACK,
         exit_timeout_s: float = 30.0,
         extra_arguments: Sequence[str] = (),
@@ -79,6 +81,7 @@ class Launcher:
         self.log_path = log_path
         self._repository = repository.absolute()
         self._token = token
+        self._allow_shared_memory = allow_shared_memory
         self._address = address
         self._exit_timeout_s = max(1, int(exit_timeout_s))
         self._extra_arguments = extra_arguments
@@ -123,6 +126,7 @@ class Launcher:
             shm_prefix=shm_prefix(self._runs),
             address=self._address,
             token=self._token,
+            allow_shared_memory=self._allow_shared_memory,
             exit_timeout_s=self._exit_timeout_s,
             extra_arguments=self._extra_arguments,
         )

@@ -19,7 +19,8 @@ from maas_server.runtime_dir import RuntimeDir
 from maas_server.server_log import last_error, read_log
 from maas_server.triton_http import TOKEN_HEADER
 
-_RESTRICTED = "shared-memory,model-repository,trace,logging"
+_RESTRICTED = ("model-repository", "trace", "logging")
+_SHARED_MEMORY = "shared-memory"
 _KILL_TIMEOUT_S = 10.0
 
 
@@ -36,6 +37,7 @@ class TritonOptions:
         shm_prefix: what the names of its shared memory start with.
         address: what HTTP and gRPC listen on; metrics are always on loopback.
         token: what opens the shared-memory, repository, trace and logging APIs; ``None`` leaves them open.
+        allow_shared_memory: leaves the shared-memory API open in any case.
         exit_timeout_s: how long a stopping server waits for requests in flight.
         extra_arguments: further arguments, as ``tritonserver --help`` has them.
     """
@@ -47,6 +49,7 @@ class TritonOptions:
     shm_prefix: str
     address: str = LOOPBACK
     token: str | None = None
+    allow_shared_memory: bool = False
     exit_timeout_s: int = 30
     extra_arguments: Sequence[str] = ()
 
@@ -77,9 +80,10 @@ def command_line(binary: TritonBinary, runtime: RuntimeDir, options: TritonOptio
         for backend in sorted(runtime.backends.iterdir())
     ]
     if options.token is not None:
+        restricted = ",".join(_RESTRICTED if options.allow_shared_memory else (_SHARED_MEMORY, *_RESTRICTED))
         arguments += [
-            f"--http-restricted-api={_RESTRICTED}:{TOKEN_HEADER}={options.token}",
-            f"--grpc-restricted-protocol={_RESTRICTED}:{TOKEN_HEADER}={options.token}",
+            f"--http-restricted-api={restricted}:{TOKEN_HEADER}={options.token}",
+            f"--grpc-restricted-protocol={restricted}:{TOKEN_HEADER}={options.token}",
         ]
     return [*arguments, *options.extra_arguments]
 

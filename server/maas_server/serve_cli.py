@@ -28,6 +28,11 @@ _UMASK = 0o077
     "--metrics-port", type=click.IntRange(0, 65535), default=8002, show_default=True, help="0 takes a free one."
 )
 @click.option("--listen", default="127.0.0.1", show_default=True, help="Address to listen on; nothing guards it.")
+@click.option(
+    "--allow-shared-memory",
+    is_flag=True,
+    help="Let every caller on this machine register shared memory: fast, but Triton checks no owner.",
+)
 @click.option("--watch", is_flag=True, help="Take over new versions and changed configurations.")
 @click.option("--tritonserver", type=click.Path(path_type=Path), help="The server to run, instead of the one found.")
 @click.option("--load-timeout", "load_timeout_s", type=float, default=120.0, show_default=True, help="Seconds.")
@@ -42,6 +47,7 @@ def serve(
     grpc_port: int,
     metrics_port: int,
     listen: str,
+    allow_shared_memory: bool,
     watch: bool,
     tritonserver: Path | None,
     load_timeout_s: float,
@@ -67,6 +73,7 @@ def serve(
         listen=_address(listen),
         tritonserver=tritonserver,
         watch=watch,
+        allow_shared_memory=allow_shared_memory,
         load_timeout_s=load_timeout_s,
         drain_timeout_s=drain_timeout_s,
     )

@@ -51,6 +51,7 @@ class ServeSettings:
         listen: the address that all three listen on.
         tritonserver: the server to run; by default the one on ``PATH``, else the wheel's.
         watch: take over new versions and changed configurations.
+        allow_shared_memory: let every caller on this machine register shared memory.
         load_timeout_s: how long a model may take to load.
         drain_timeout_s: how long requests in flight may take when the server, or an instance, is to end.
     """
@@ -64,6 +65,7 @@ class ServeSettings:
     listen: str = LOOPBACK
     tritonserver: Path | None = None
     watch: bool = False
+    allow_shared_memory: bool = False
     load_timeout_s: float = 120.0
     drain_timeout_s: float = 30.0
 
@@ -123,6 +125,7 @@ class Supervisor:
                 ports={"http": settings.http_port, "grpc": settings.grpc_port, "metrics": 0},
                 tritonserver=settings.tritonserver,
                 token=token,
+                allow_shared_memory=settings.allow_shared_memory,
                 address=settings.listen,
                 exit_timeout_s=settings.drain_timeout_s,
             )
