@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup demo test test-full soak bench lint clean
+.PHONY: help setup demo models test test-full soak bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## list the verbs
@@ -29,6 +29,11 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY)  ## the whole journey on one model: train, export, verify, publish, serve, predict
 	@exec $(BIN)/maas demo
+
+models: $(READY)  ## train, export and publish the whole catalogue (about 20 minutes)
+	@$(BIN)/maas train --all
+	@$(BIN)/maas export --all
+	@$(BIN)/maas publish build/bundles/*/*
 
 test: $(READY)  ## all checks and tests, a real Triton included (under 10 minutes)
 	@$(BIN)/ruff check .

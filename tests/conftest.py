@@ -7,13 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
+
+from maas_export.catalogue import TorchModel, all_models
 
 pytest_plugins = ["maas_server.pytest_plugin"]
 
@@ -23,19 +25,19 @@ JOURNEY = {"digits_cnn": "onnx", "digits_preprocess": "python", "digits_postproc
 
 @dataclass(frozen=True)
 class Journey:
-    """A finished journey of the digits models: trained, exported, verified, published. Tests only read it."""
+    """A finished journey of some models: trained, exported, verified, published. Tests only read it."""
 
     build: Path
     repository: Path
 
     def bundle(self, model: str) -> Path:
         """The verified bundle of ``model``."""
-        return self.build / "bundles" / model / JOURNEY[model]
+        return self.build / "bundles" / model / all_models()[model].bundle_format
 
     def copy_bundles(self, build: Path, *models: str) -> None:
         """Copies of verified bundles into a build folder that a test may spoil."""
         for model in models:
-            shutil.copytree(self.bundle(model), build / "bundles" / model / JOURNEY[model])
+            shutil.copytree(self.bundle(model), build / "bundles" / model / self.bundle(model).name)
 
 
 Maas = Callable[..., subprocess.CompletedProcess[str]]
@@ -85,16 +87,37 @@ def journey() -> Journey:
     return done
 
 
-def _shows_the_bundles(journey: Journey) -> bool:
+@pytest.fixture(scope="session")
+def catalogue(journey: Journey) -> Journey:
+    """Every model of the catalogue, trained on reduced data (the digits on all), exported, verified, published.
+
+    What is under test is the way from network to answer; what a whole training reaches, `make test-full` measures.
+    """
+    build = journey.build
+    done = Journey(build, build / "catalogue_repository")
+    others = [name for name, model in all_models().items() if isinstance(model, TorchModel) and name not in JOURNEY]
+    with FileLock(build / "journey.lock"):
+        reduced = ("--share", "0.1", "--epochs", "1", "--json")
+        _done(run_maas("train", *others, *reduced, build=build, timeout_s=600))
+        _done(run_maas("export", "--all", "--json", build=build, timeout_s=900))
+        if not _shows_the_bundles(done, all_models()):
+            shutil.rmtree(done.repository, ignore_errors=True)
+            shutil.rmtree(build / f".{done.repository.name}.maas", ignore_errors=True)
+        bundles = [done.bundle(model) for model in all_models()]
+        _done(run_maas("publish", *bundles, "--repository", done.repository, "--json", build=build))
+    return done
+
+
+def _shows_the_bundles(journey: Journey, models: Iterable[str] = JOURNEY) -> bool:
     """Whether version 1 of each model is the bundle as it is now: the committed configurations pin version 1."""
-    for model in JOURNEY:
+    for model in models:
         manifests = (journey.bundle(model) / "manifest.json", journey.repository / model / "1" / "manifest.json")
         if not all(path.is_file() for path in manifests):
             return False
         bundled, published = (json.loads(path.read_bytes())["digest"] for path in manifests)
-        config = "config.pbtxt"
-        committed = (ROOT / "model_repository" / model / config).read_bytes()
-        if bundled != published or (journey.repository / model / config).read_bytes() != committed:
+        config = Path(model) / "config.pbtxt"
+        committed = (ROOT / "model_repository" / config).read_bytes()
+        if bundled != published or (journey.repository / config).read_bytes() != committed:
             return False
     return True
 

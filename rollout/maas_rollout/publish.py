@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -39,6 +40,21 @@ class Outcome:
     published: Published
     digest: str
     is_new: bool
+
+
+def in_order(bundles: Sequence[Path]) -> list[Path]:
+    """The bundles, each after those of the same list that its model requires.
+
+    Raises:
+        NotHeld: where a folder is no bundle.
+    """
+    manifests = {bundle: read_manifest(bundle) for bundle in bundles}
+    of_model = {manifest.model: bundle for bundle, manifest in manifests.items()}
+    graph = {
+        bundle: [of_model[name] for name in manifest.requires if name in of_model]
+        for bundle, manifest in manifests.items()
+    }
+    return list(TopologicalSorter(graph).static_order())
 
 
 def publish(bundle: Path, repository: Path) -> Outcome:

@@ -19,11 +19,12 @@ def publish(bundles: tuple[Path, ...], repository: Path, as_json: bool) -> None:
     """Moves each verified BUNDLE into the model repository as the next version of its model, atomically.
 
     A bundle without the stamp of `maas verify`, or with one byte changed since, is refused. Publishing the same bytes
-    again changes nothing.
+    again changes nothing. Of several, steps go before the ensembles that are made of them.
     """
+    from maas_rollout.publish import in_order
     from maas_rollout.publish import publish as publish_bundle
 
-    for bundle in bundles:
+    for bundle in in_order(bundles):
         outcome = publish_bundle(bundle, repository)
         version = outcome.published
         if as_json:
