@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -49,3 +50,12 @@ def run_program(language: str, folder: Path, *arguments: str, cwd: Path) -> Ran:
     """Runs the program of ``language`` that lies in ``folder``."""
     command = [*interpreter(language), str(folder / FILE_OF_LANGUAGE[language]), *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+
+
+def shown_outputs(language: str, text: str) -> dict[str, list[str]]:
+    """Output name -> its numbers and texts, however the program shows them."""
+    if language == "curl":
+        answer = json.loads(text.strip().splitlines()[-1])
+        return {output["name"]: [str(value) for value in output["data"]] for output in answer["outputs"]}
+    lines = [line.partition(": ") for line in text.splitlines()]
+    return {name: shown.strip("[]").split() for name, _, shown in lines}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from maas_export.examples.programs import FILE_OF_LANGUAGE, programs_of
 from tests.client.catalogue import write_catalogue
-from tests.examples.programs import EXECUTED, Ran, run_program
+from tests.examples.programs import EXECUTED, Ran, run_program, shown_outputs
 from tests.examples.stand_ins import StandIn, stand_ins
 
 
@@ -48,36 +47,27 @@ def desk(module_triton_server: Callable[..., Any], tmp_path_factory: pytest.Temp
 every_language = pytest.mark.parametrize("language", [*EXECUTED, pytest.param("go", marks=pytest.mark.slow)])
 
 
-def outputs(language: str, text: str) -> dict[str, list[str]]:
-    """Output name -> its numbers and texts, however the program shows them."""
-    if language == "curl":
-        answer = json.loads(text.strip().splitlines()[-1])
-        return {output["name"]: [str(value) for value in output["data"]] for output in answer["outputs"]}
-    lines = [line.partition(": ") for line in text.splitlines()]
-    return {name: shown.strip("[]").split() for name, _, shown in lines}
-
-
 @every_language
 def test_a_file_is_sent_byte_by_byte(desk: Desk, language: str) -> None:
     done = desk.run(language, "scene")
     assert done.returncode == 0, done.stderr
-    assert outputs(language, done.stdout)["label"] == ["3", "7", ""][: 3 if language == "curl" else 2]
-    assert outputs(language, done.stdout)["count"] == ["2"]
+    assert shown_outputs(language, done.stdout)["label"] == ["3", "7", ""][: 3 if language == "curl" else 2]
+    assert shown_outputs(language, done.stdout)["count"] == ["2"]
 
 
 @every_language
 def test_a_text_arrives_with_its_quotes(desk: Desk, language: str) -> None:
     done = desk.run(language, "mood")
     assert done.returncode == 0, done.stderr
-    assert outputs(language, done.stdout) == {"label": ["glad", "sad"], "score": ["0.75", "0.25"]}
-    assert outputs(language, desk.run(language, "mood", 'rain\n"and\tfog" \\').stdout)["label"] == ["sad", "glad"]
+    assert shown_outputs(language, done.stdout) == {"label": ["glad", "sad"], "score": ["0.75", "0.25"]}
+    assert shown_outputs(language, desk.run(language, "mood", 'rain\n"and\tfog" \\').stdout)["label"] == ["sad", "glad"]
 
 
 @every_language
 def test_a_series_is_one_sequence(desk: Desk, language: str) -> None:
     done = desk.run(language, "share")
     assert done.returncode == 0, done.stderr
-    shown = outputs(language, done.stdout)
+    shown = shown_outputs(language, done.stdout)
     assert shown["seen"] == ["2"]
     assert [round(float(value), 3) for value in shown["forecast"][:3]] == [0.18, 0.2, 0.22]
 
