@@ -23,7 +23,7 @@ _KNOWN_DOMAINS = frozenset(
 def check_graph(inspection: Inspection) -> None:
     """Every served version of an ONNX model."""
     model = inspection.model
-    if model.backend != "onnxruntime" or model.is_ensemble:
+    if model.backend != "onnxruntime" or model.is_ensemble or inspection.config.max_batch_size < 0:
         return
     for folder in model.served.values():
         path = folder / model.model_file

@@ -72,7 +72,7 @@ _FOLDER_RULES = (
     refused(
         "version-overflow",
         "a version number fits 64 bits",
-        "Triton does not catch the overflow: the whole server may end",
+        "Triton does not catch the overflow (std::out_of_range): the whole server ends",
         "rename the folder",
     ),
     wrong(
