@@ -19,6 +19,7 @@ from maas_core.errors import MaasError
 from maas_core.golden import Array
 from maas_core.spec import ModelSpec, TensorSpec, graph_inputs, graph_outputs
 from maas_export.catalogue import TorchModel
+from maas_export.recurrent_export import recurrent_layers_as_loops
 
 OPSET = 20
 """Attention stays made of plain operators (opset 23 makes it one whose mask the CPU provider refuses)."""
@@ -40,7 +41,7 @@ def export_onnx(model: TorchModel, module: nn.Module, path: Path) -> None:
     inputs = _example_inputs(model)
     # The exporter's own deprecations, and that torchvision is missing, say nothing about the model.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), recurrent_layers_as_loops():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module,
