@@ -238,6 +238,7 @@ FIELDS: dict[str, Case] = {
     "key_twice": python_case("key-twice", 'parameters { key: "a" value { string_value: "1" } }\nparameters { key: "a" value { string_value: "2" } }', line='"2"', refused=False),
     "accelerator": onnx_case("accelerator-unknown", "optimization { execution_accelerators { gpu_execution_accelerator { name: 'tensor_rt' } } }"),
     "warmup_name": python_case("warmup", "model_warmup { name: 'w' batch_size: 1 inputs { key: 'z' value { data_type: TYPE_FP32 dims: 2 zero_data: true } } }"),
+    "warmup_missing": python_case("warmup", "model_warmup { name: 'w' batch_size: 1 }"),
     "warmup_dims": python_case("warmup", "model_warmup { name: 'w' batch_size: 1 inputs { key: 'x' value { data_type: TYPE_FP32 dims: -1 zero_data: true } } }"),
     "warmup_file": python_case("warmup", "model_warmup { name: 'w' batch_size: 1 inputs { key: 'x' value { data_type: TYPE_FP32 dims: 2 input_data_file: 'x.bin' } } }"),
 }  # fmt: skip

@@ -143,6 +143,10 @@ def _check_warmup(inspection: Inspection) -> None:
     for index, sample in enumerate(inspection.config.model_warmup):
         if sample.batch_size == 0:
             continue
+        for entry in inspection.config.input:
+            if entry.name not in sample.inputs and not entry.optional:
+                what = f"warm-up {sample.name!r}: missing required input '{entry.name}'"
+                inspection.report("warmup", what, ("model_warmup", index))
         for name, value in sorted(sample.inputs.items()):
             for problem in _warmup_problems(inspection, name, value, known):
                 inspection.report("warmup", f"warm-up {sample.name!r}: {problem}", ("model_warmup", index))
