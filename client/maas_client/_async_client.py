@@ -6,13 +6,15 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from maas_client._base import BaseClient, Timeout, Via, asked, is_shared
-from maas_client._calls import Answer, Call, InferAnswer, LiveCall, ParameterValue, ReadyCall
+from maas_client._calls import LiveCall, ParameterValue, ReadyCall
 from maas_client._deadline import Deadline
+from maas_client._drive_async import AsyncDriver, AsyncWire
 from maas_client._map import MapOptions, Outcome, gather, send, told
 from maas_client._options import Options
 from maas_client._predict import Prediction, Values, check_classifier
@@ -20,8 +22,8 @@ from maas_client._progress import Bar
 from maas_client._result import InferResult
 from maas_client._sequence import AsyncSequence, SequenceState
 from maas_client._spec import ModelSpec
-from maas_client._steps import Exchange, Operation, Pause, Step
-from maas_client._stream import StreamCall
+from maas_client._steps import Operation
+from maas_client._tracing import span_of_stream
 from maas_client._url import Endpoint
 from maas_client._values import UNSET
 from maas_client.errors import MaasClientError
@@ -30,19 +32,6 @@ if TYPE_CHECKING:
     from maas_client.testing import FakeTransport
 
 _T = TypeVar("_T")
-
-
-class AsyncWire(Protocol):
-    """Carries calls to one endpoint."""
-
-    async def exchange(self, call: Call, deadline: Deadline) -> Answer:
-        """Makes one call."""
-
-    def stream(self, stream: StreamCall, deadline: Deadline) -> AsyncGenerator[InferAnswer, None]:
-        """Makes one call that any number of answers follow."""
-
-    async def close(self) -> None:
-        """Frees what the wire holds for the running loop."""
 
 
 class AsyncClient(BaseClient[AsyncWire]):
@@ -157,9 +146,10 @@ class AsyncClient(BaseClient[AsyncWire]):
         )
         self._check_open()
         try:
-            async with aclosing(self._wires[endpoint].stream(stream, deadline)) as answers:
-                async for answer in answers:
-                    yield self._core.stream_result(stream, endpoint, answer, started)
+            with span_of_stream(stream, self.endpoints[endpoint]) as told:
+                async with aclosing(self._wires[endpoint].stream(told, deadline)) as answers:
+                    async for answer in answers:
+                        yield self._core.stream_result(stream, endpoint, answer, started)
         except MaasClientError as error:
             self._core.endpoints.circuits[endpoint].failed(error)
             raise
@@ -258,31 +248,9 @@ class AsyncClient(BaseClient[AsyncWire]):
 
         return AsyncHttpWire(endpoint, options)
 
+    @cached_property
+    def _driver(self) -> AsyncDriver:
+        return AsyncDriver(self._wires, self.endpoints, self._check_open)
+
     async def _run(self, operation: Operation[_T]) -> _T:
-        try:
-            step = next(operation)
-            while True:
-                try:
-                    outcome = await self._do(step)
-                except MaasClientError as error:
-                    step = operation.throw(error)
-                else:
-                    step = operation.send(outcome)
-        except StopIteration as stop:
-            value: _T = stop.value
-            return value
-
-    async def _do(self, step: Step) -> Any:
-        # Imported here: those who only use the synchronous client need not pay for asyncio.
-        import asyncio
-
-        if isinstance(step, Exchange):
-            self._check_open()
-            return await self._wires[step.endpoint].exchange(step.call, step.deadline)
-        if isinstance(step, Pause):
-            return await asyncio.sleep(step.duration_s)
-        outcomes = await asyncio.gather(*map(self._run, step.operations), return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-        return outcomes
+        return await self._driver.run(operation)

@@ -50,15 +50,18 @@ class BaseClient(ABC, Generic[WireT]):
         api_key: str | None = None,
         tls: TLS | None = None,
         compression: str | None = None,
+        hedge_after_s: float | None = None,
         transport: FakeTransport | None = None,
     ) -> None:
         addresses = [Endpoint.parse(one) for one in ([url] if isinstance(url, str) or url is None else url)]
         if len({address.is_grpc for address in addresses}) != 1:
             raise RefusedValueError(f"url is one URL or several of one protocol, got {url!r}")
         Deadline(timeout_s)
+        if hedge_after_s is not None and not hedge_after_s > 0:
+            raise RefusedValueError(f"hedge_after_s is a positive number of seconds or None, got {hedge_after_s!r}")
         self._timeout_s = timeout_s
         self._options = Options.make(headers, token, api_key, tls, compression)
-        self._core = Core(Endpoints(addresses, breaker), retry or NO_RETRY)
+        self._core = Core(Endpoints(addresses, breaker), retry or NO_RETRY, hedge_after_s)
         self._is_closed = False
         if transport is None:
             self._wires = [self._make_wire(address, self._options) for address in addresses]

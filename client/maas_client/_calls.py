@@ -87,6 +87,7 @@ class InferCall:
         parameters: the request's own, Triton's reserved ones included (``priority``, ``timeout``, ...).
         request_id: comes back with the answer.
         shared: where the tensors lie in shared memory, in place of ``data``.
+        headers: of this request alone, in lower case: its trace context.
     """
 
     form: RequestForm
@@ -94,6 +95,7 @@ class InferCall:
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     request_id: str = ""
     shared: SharedTensors | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def model(self) -> str:

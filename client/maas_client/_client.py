@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from collections.abc import Sequence as SequenceOf
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from maas_client._base import BaseClient, Timeout, Via, asked, is_shared
-from maas_client._calls import Answer, Call, InferAnswer, LiveCall, ParameterValue, ReadyCall
+from maas_client._calls import LiveCall, ParameterValue, ReadyCall
 from maas_client._deadline import Deadline
+from maas_client._drive import Driver, Wire, submit
 from maas_client._map import MapOptions, Outcome, gather, send, told
 from maas_client._options import Options
 from maas_client._predict import Prediction, Values, check_classifier
@@ -21,8 +23,8 @@ from maas_client._progress import Bar
 from maas_client._result import InferResult
 from maas_client._sequence import Sequence, SequenceState
 from maas_client._spec import ModelSpec
-from maas_client._steps import Exchange, Operation, Pause, Step
-from maas_client._stream import StreamCall
+from maas_client._steps import Operation
+from maas_client._tracing import span_of_stream
 from maas_client._url import Endpoint
 from maas_client._values import UNSET
 from maas_client.errors import MaasClientError
@@ -31,21 +33,6 @@ if TYPE_CHECKING:
     from maas_client.testing import FakeTransport
 
 _T = TypeVar("_T")
-_MAX_TOGETHER = 8
-"""Parts of one split batch that are under way at the same time."""
-
-
-class Wire(Protocol):
-    """Carries calls to one endpoint."""
-
-    def exchange(self, call: Call, deadline: Deadline) -> Answer:
-        """Makes one call."""
-
-    def stream(self, stream: StreamCall, deadline: Deadline) -> Iterator[InferAnswer]:
-        """Makes one call that any number of answers follow."""
-
-    def close(self) -> None:
-        """Frees what the wire holds."""
 
 
 class Client(BaseClient[Wire]):
@@ -62,6 +49,8 @@ class Client(BaseClient[Wire]):
         api_key: sent as ``X-API-Key``; never shown.
         tls: certificates for https and grpcs.
         compression: "gzip" or "deflate" for requests and answers; None sends them as they are.
+        hedge_after_s: a call that has no answer after so many seconds is sent once more, to another server where there
+            is one, and the first answer counts; None never does. Only for models that may be asked twice.
         transport: answers in place of a server, for tests: :class:`maas_client.testing.FakeTransport`.
 
     Raises:
@@ -183,7 +172,7 @@ class Client(BaseClient[Wire]):
             pending: deque[Future[list[Outcome]]] = deque()
             try:
                 for group in gather(builder, samples, options):
-                    pending.append(pool.submit(self._run, send(self._core, builder, group, options)))
+                    pending.append(submit(pool, self._run, send(self._core, builder, group, options)))
                     if len(pending) > concurrency:
                         yield from told(pending.popleft().result(), bar, errors)
                 while pending:
@@ -236,10 +225,10 @@ class Client(BaseClient[Wire]):
             self._core.begin_stream(model, wanted, model_version=model_version, deadline=deadline)
         )
         self._check_open()
-        answers = self._wires[endpoint].stream(stream, deadline)
         try:
-            for answer in answers:
-                yield self._core.stream_result(stream, endpoint, answer, started)
+            with span_of_stream(stream, self.endpoints[endpoint]) as told:
+                for answer in self._wires[endpoint].stream(told, deadline):
+                    yield self._core.stream_result(stream, endpoint, answer, started)
         except MaasClientError as error:
             self._core.endpoints.circuits[endpoint].failed(error)
             raise
@@ -361,26 +350,9 @@ class Client(BaseClient[Wire]):
 
         return HttpWire(endpoint, options)
 
-    def _run(self, operation: Operation[_T]) -> _T:
-        try:
-            step = next(operation)
-            while True:
-                try:
-                    outcome = self._do(step)
-                except MaasClientError as error:
-                    step = operation.throw(error)
-                else:
-                    step = operation.send(outcome)
-        except StopIteration as stop:
-            value: _T = stop.value
-            return value
+    @cached_property
+    def _driver(self) -> Driver:
+        return Driver(self._wires, self.endpoints, self._check_open)
 
-    def _do(self, step: Step) -> Any:
-        if isinstance(step, Exchange):
-            self._check_open()
-            return self._wires[step.endpoint].exchange(step.call, step.deadline)
-        if isinstance(step, Pause):
-            time.sleep(step.duration_s)
-            return None
-        with ThreadPoolExecutor(min(_MAX_TOGETHER, len(step.operations))) as pool:
-            return list(pool.map(self._run, step.operations))
+    def _run(self, operation: Operation[_T]) -> _T:
+        return self._driver.run(operation)

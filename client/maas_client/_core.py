@@ -15,7 +15,7 @@ from maas_client._result import InferResult, Timing, joined
 from maas_client._retry import Retry
 from maas_client._shared_memory import SharedMemory
 from maas_client._spec import ModelSpec, steps_of
-from maas_client._steps import Exchange, Operation, Pause, Together
+from maas_client._steps import Exchange, Operation, Pause, Race, Together
 from maas_client._stream import StreamCall
 from maas_client.errors import (
     BadAnswerError,
@@ -39,8 +39,9 @@ class _Known(NamedTuple):
 class Core:
     """What all clients share: the descriptions of the models, the servers' state, and the operations."""
 
-    def __init__(self, endpoints: Endpoints, retry: Retry) -> None:
+    def __init__(self, endpoints: Endpoints, retry: Retry, hedge_after_s: float | None = None) -> None:
         self.endpoints = endpoints
+        self._hedge_after_s = hedge_after_s
         self.shared_memory = SharedMemory()
         self._retry = retry
         self._known: dict[tuple[str, str], _Known] = {}
@@ -81,7 +82,11 @@ class Core:
             try:
                 if index is None:
                     index = yield from self.choose(deadline)
-                answer = yield Exchange(call, deadline, index)
+                if self._hedge_after_s is None or endpoint is not None or not isinstance(call, InferCall):
+                    answer = yield Exchange(call, deadline, index)
+                else:
+                    answer, index, raced = yield self._race(call, deadline, index)
+                    attempt += raced - 1
             except MaasClientError as error:
                 if index is not None:
                     self.endpoints.circuits[index].failed(error)
@@ -97,6 +102,10 @@ class Core:
                 return answer, attempt
             yield Pause(pause_s)
             attempt += 1
+
+    def _race(self, call: InferCall, deadline: Deadline, index: int) -> Race:
+        second = self.endpoints.other_than(index)
+        return Race(Exchange(call, deadline, index), Exchange(call, deadline, second), self._hedge_after_s or 0.0)
 
     def choose(self, deadline: Deadline) -> Operation[int]:
         """The server whose turn it is; one that did not answer lately is asked first whether it is ready."""
@@ -237,4 +246,12 @@ class Core:
             raise BadAnswerError(f"{spec.name}: the answer is no inference response", model=spec.name)
         if answer.version not in spec.versions:
             self._known.pop((spec.name, version), None)
-        return InferResult(answer.outputs, answer.model, answer.version, answer.request_id, answer.parameters, timing)
+        return InferResult(
+            answer.outputs,
+            answer.model,
+            answer.version,
+            answer.request_id,
+            answer.parameters,
+            timing,
+            spec.digests.get(answer.version, ""),
+        )

@@ -86,6 +86,11 @@ class Endpoints:
         self.circuits = tuple(Circuit(breaker) for _ in addresses)
         self._turn = itertools.count()
 
+    def other_than(self, index: int) -> int:
+        """Another endpoint that answers; the same where there is none."""
+        others = [(index + offset) % len(self.circuits) for offset in range(1, len(self.circuits))]
+        return next((other for other in others if self.circuits[other].is_closed), index)
+
     def choose(self) -> tuple[int, bool]:
         """The index of the endpoint whose turn it is, and whether it must be asked first if it is ready.
 

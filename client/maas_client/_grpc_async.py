@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from maas_client._calls import Answer, Call, InferAnswer, LiveCall, ReadyCall
+from maas_client._calls import Answer, Call, InferAnswer, InferCall, LiveCall, ReadyCall
 from maas_client._deadline import Deadline
 from maas_client._grpc_codec import (
     decode_message,
@@ -59,7 +59,10 @@ class AsyncGrpcWire:
         path, message = encode_call(call)
         try:
             data = await self._channel().unary_unary(path)(
-                message, timeout=deadline.remaining_s(), metadata=self._metadata, compression=self._compression
+                message,
+                timeout=deadline.remaining_s(),
+                metadata=self._metadata + call.headers if isinstance(call, InferCall) else self._metadata,
+                compression=self._compression,
             )
         except grpc.RpcError as error:
             if isinstance(call, LiveCall | ReadyCall) and means_no(error):
@@ -76,7 +79,7 @@ class AsyncGrpcWire:
         call = stream.call
         answers = self._channel().stream_stream(STREAM_METHOD)(
             timeout=deadline.remaining_s(),
-            metadata=self._metadata,
+            metadata=self._metadata + call.headers,
             compression=self._compression,
         )
         try:

@@ -8,6 +8,7 @@ tag, for bytes a length, and the bytes; fields may come in any order): the proto
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError, Message
@@ -224,7 +225,7 @@ def decode_infer(data: bytes, shared: SharedTensors | None = None) -> InferAnswe
 def encode_stream(call: InferCall) -> bytes:
     """The request of a stream: the server tells which answer is the last one."""
     parameters = {**call.parameters, "triton_enable_empty_final_response": True}
-    return encode_infer(InferCall(call.form, call.data, parameters, call.request_id))
+    return encode_infer(replace(call, parameters=parameters))
 
 
 def decode_stream_message(call: InferCall, data: bytes, endpoint: str) -> tuple[InferAnswer | None, bool]:

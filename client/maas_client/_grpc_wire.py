@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from maas_client._calls import Answer, Call, InferAnswer, LiveCall, ReadyCall
+from maas_client._calls import Answer, Call, InferAnswer, InferCall, LiveCall, ReadyCall
 from maas_client._deadline import Deadline
 from maas_client._grpc_codec import (
     decode_message,
@@ -79,7 +79,10 @@ class GrpcWire:
         method = self._own_channel().method(path)
         try:
             data = method(
-                message, timeout=deadline.remaining_s(), metadata=self._metadata, compression=self._compression
+                message,
+                timeout=deadline.remaining_s(),
+                metadata=self._metadata + call.headers if isinstance(call, InferCall) else self._metadata,
+                compression=self._compression,
             )
         except grpc.RpcError as error:
             if isinstance(call, LiveCall | ReadyCall) and means_no(error):
@@ -105,7 +108,7 @@ class GrpcWire:
         answers = self._own_channel().channel.stream_stream(STREAM_METHOD)(
             requests(),
             timeout=deadline.remaining_s(),
-            metadata=self._metadata,
+            metadata=self._metadata + call.headers,
             compression=self._compression,
         )
         try:

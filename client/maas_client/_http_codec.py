@@ -105,7 +105,11 @@ def _encode_infer(call: InferCall) -> HttpRequest:
     return HttpRequest(
         "POST",
         f"{model_path(call.model, call.form.version)}/infer",
-        (("Content-Type", "application/octet-stream"), ("Inference-Header-Content-Length", str(len(head)))),
+        (
+            ("Content-Type", "application/octet-stream"),
+            ("Inference-Header-Content-Length", str(len(head))),
+            *call.headers,
+        ),
         (head, *call.data),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +77,8 @@ class InferResult(Mapping[str, Array]):
         request_id: as given with the request, or "".
         parameters: the response's own parameters.
         timing: where the time went.
+        digest: the SHA-256 of the version that answered, as `maas publish` recorded it; "" where the server does not
+            tell it.
     """
 
     outputs: Mapping[str, Array]
@@ -85,6 +87,7 @@ class InferResult(Mapping[str, Array]):
     request_id: str = ""
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     timing: Timing = _NOT_TIMED
+    digest: str = ""
 
     def __getitem__(self, name: str) -> Array:
         try:
@@ -132,4 +135,4 @@ def joined(results: Sequence[InferResult]) -> InferResult:
         max(result.timing.exchange_s for result in results),
         sum(result.timing.attempts for result in results),
     )
-    return InferResult(outputs, first.model_name, first.model_version, first.request_id, first.parameters, timing)
+    return replace(first, outputs=outputs, timing=timing)

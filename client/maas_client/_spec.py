@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from maas_client._dtypes import NUMPY_OF
@@ -43,6 +43,8 @@ class ModelSpec:
         decoupled: whether one request may get any number of answers.
         sequence: whether requests belong to sequences: those of the model itself, or of a step of an ensemble.
         sequence_id_datatype: what the model takes a sequence's id as (``TYPE_UINT64``, ``TYPE_STRING``, ...).
+        digests: the digest of each version whose bytes the server names (``parameters.maas_digest``, which the views of
+            ``maas serve`` have).
     """
 
     name: str
@@ -54,6 +56,7 @@ class ModelSpec:
     decoupled: bool = False
     sequence: bool = False
     sequence_id_datatype: str = "TYPE_UINT64"
+    digests: dict[int, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -83,6 +86,7 @@ class ModelSpec:
                 decoupled=bool(config.get("model_transaction_policy", {}).get("decoupled")),
                 sequence=bool(batching),
                 sequence_id_datatype=_sequence_id_datatype(batching[0] if batching else {}),
+                digests=_digests(config),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadAnswerError(f"the server's description of the model cannot be read: {error!r}") from error
@@ -119,6 +123,13 @@ def _tensors(
 
 def _is_true(parameter: Mapping[str, Any] | None) -> bool:
     return parameter is not None and str(parameter.get("string_value", "")).strip().lower() in {"true", "1", "yes"}
+
+
+def _digests(config: Mapping[str, Any]) -> dict[int, str]:
+    """A configuration that pins one version may tell its digest; of several it would be a guess."""
+    digest = config.get("parameters", {}).get("maas_digest", {}).get("string_value", "")
+    versions = config.get("version_policy", {}).get("specific", {}).get("versions", ())
+    return {int(versions[0]): str(digest)} if digest and len(versions) == 1 else {}
 
 
 def _sequence_id_datatype(batching: Mapping[str, Any]) -> str:

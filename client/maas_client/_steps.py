@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from maas_client._calls import Call
+from maas_client._calls import Answer, Call
 from maas_client._deadline import Deadline
 
 _T = TypeVar("_T")
@@ -33,6 +33,36 @@ class Pause(NamedTuple):
     duration_s: float
 
 
+class Race(NamedTuple):
+    """Make the first call and, where it has no answer after some time, the second too; the outcome is a :class:`Raced`.
+
+    The first answer counts. The error of one is thrown only when the other has failed too, or was not made.
+
+    Attributes:
+        first: this one at once.
+        second: the same call, at another server where there is one.
+        after_s: seconds from the first to the second.
+    """
+
+    first: Exchange
+    second: Exchange
+    after_s: float
+
+
+class Raced(NamedTuple):
+    """How a race ended.
+
+    Attributes:
+        answer: the first that came.
+        endpoint: the index of the server that gave it.
+        attempts: how many of the two calls were made.
+    """
+
+    answer: Answer
+    endpoint: int
+    attempts: int
+
+
 class Together(NamedTuple):
     """Do all of these at the same time; the outcome is the list of their results, in order.
 
@@ -42,5 +72,5 @@ class Together(NamedTuple):
     operations: Sequence[Operation[Any]]
 
 
-Step = Exchange | Pause | Together
+Step = Exchange | Race | Pause | Together
 Operation = Generator[Step, Any, _T]

@@ -47,7 +47,7 @@ def encode_generate(stream: StreamCall) -> HttpRequest:
     return HttpRequest(
         "POST",
         f"{model_path(call.model, call.form.version)}/generate_stream",
-        (("Content-Type", "application/json"), ("Accept", "text/event-stream")),
+        (("Content-Type", "application/json"), ("Accept", "text/event-stream"), *call.headers),
         (json.dumps(body).encode(),),
     )
 

@@ -13,16 +13,28 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from maas_client._calls import Answer, Call, ConfigCall, InferAnswer, InferCall, LiveCall, ParameterValue, ReadyCall
+from maas_client._calls import (
+    Answer,
+    Call,
+    ConfigCall,
+    InferAnswer,
+    InferCall,
+    LiveCall,
+    ParameterValue,
+    ReadyCall,
+    RegionsCall,
+    RegisterCall,
+    UnregisterCall,
+)
 from maas_client._deadline import Deadline
 from maas_client._dtypes import NUMPY_OF, Array, decode
 from maas_client._stream import StreamCall
-from maas_client.errors import MaasClientError, NotFoundError, RefusedValueError
+from maas_client.errors import InvalidRequestError, MaasClientError, NotFoundError, RefusedValueError, UnsupportedError
 
 Outputs = Mapping[str, Any]
 Answers = Outputs | Sequence[Outputs]
@@ -41,6 +53,11 @@ class FakeCall:
         outputs: the outputs asked for; empty for all.
         parameters: the request's own.
         request_id: its id, or "".
+        sequence_id: of the sequence that it is a step of; None for any other call.
+        sequence_start: whether it is the first step.
+        sequence_end: whether it is the last step.
+        class_count: so many best classes were asked for in place of values; 0 for values.
+        headers: of this request alone: its trace context.
     """
 
     model: str
@@ -49,6 +66,38 @@ class FakeCall:
     outputs: tuple[str, ...]
     parameters: Mapping[str, ParameterValue]
     request_id: str
+    sequence_id: int | str | None = None
+    sequence_start: bool = False
+    sequence_end: bool = False
+    class_count: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, call: InferCall) -> FakeCall:
+        """Reads a request as a server does."""
+        inputs = {
+            name: decode(data, datatype, shape)
+            for (name, datatype, shape), data in zip(call.form.inputs, call.data, strict=True)
+        }
+        own = dict(call.parameters)
+        sequence_id = own.pop("sequence_id", None)
+        return cls(
+            call.model,
+            call.form.version,
+            inputs,
+            call.form.outputs,
+            sequence_start=bool(own.pop("sequence_start", False)),
+            sequence_end=bool(own.pop("sequence_end", False)),
+            sequence_id=sequence_id
+            if isinstance(sequence_id, str)
+            else None
+            if sequence_id is None
+            else int(sequence_id),
+            parameters=own,
+            request_id=call.request_id,
+            class_count=call.form.class_count,
+            headers=dict(call.headers),
+        )
 
 
 @dataclass(slots=True)
@@ -63,6 +112,30 @@ class _Model:
     metadata: dict[str, Any]
     config: dict[str, Any]
     replies: list[_Reply]
+    open_sequences: set[int | str] = field(default_factory=set)
+
+    @property
+    def keeps_sequences(self) -> bool:
+        return "sequence_batching" in self.config
+
+    def step(self, call: FakeCall) -> MaasClientError | None:
+        """Opens and closes sequences; the error that Triton answers where a step belongs to none."""
+        if not self.keeps_sequences:
+            return None
+        if not call.sequence_id:
+            text = f"inference request to model '{call.model}' must specify a non-zero or non-empty correlation ID"
+            return InvalidRequestError(text, model=call.model, code="400")
+        if call.sequence_start:
+            self.open_sequences.add(call.sequence_id)
+        elif call.sequence_id not in self.open_sequences:
+            text = (
+                f"inference request for sequence {call.sequence_id} to model '{call.model}' must specify the START "
+                "flag on the first request of the sequence"
+            )
+            return InvalidRequestError(text, model=call.model, code="400")
+        if call.sequence_end:
+            self.open_sequences.discard(call.sequence_id)
+        return None
 
 
 class FakeTransport:
@@ -88,6 +161,7 @@ class FakeTransport:
         inputs: Tensors,
         outputs: Tensors,
         max_batch_size: int = 0,
+        sequence: bool = False,
         versions: Sequence[int] = (1,),
         config: Mapping[str, Any] | None = None,
     ) -> None:
@@ -98,6 +172,7 @@ class FakeTransport:
             inputs: name -> datatype and shape, with the batch axis where it has one; -1 is any size.
             outputs: likewise.
             max_batch_size: 0 where it has no batch axis.
+            sequence: whether it keeps a state; a step of no open sequence is refused then, as Triton does.
             versions: those that are ready; the highest one answers.
             config: further fields of Triton's ``ModelConfig`` (``parameters``, ``sequence_batching``, ...).
         """
@@ -109,9 +184,17 @@ class FakeTransport:
             "outputs": _described(outputs),
         }
         replies = self._models[name].replies if name in self._models else []
-        self._models[name] = _Model(
-            metadata, {"name": name, "max_batch_size": max_batch_size, **(config or {})}, replies
-        )
+        batching: dict[str, Any] = {"sequence_batching": {}} if sequence else {}
+        of_model = {"name": name, "max_batch_size": max_batch_size, **batching, **(config or {})}
+        self._models[name] = _Model(metadata, of_model, replies)
+
+    def open_sequences(self, model: str) -> frozenset[int | str]:
+        """The ids of the sequences that were begun and not ended."""
+        return frozenset(self._known(model).open_sequences)
+
+    def lose_sequences(self, model: str) -> None:
+        """Forgets all open sequences, as a server does that was restarted, or that they left idle for too long."""
+        self._known(model).open_sequences.clear()
 
     def answer(
         self,
@@ -131,14 +214,14 @@ class FakeTransport:
             times: for so many calls; the last reply of the script stays for all that follow.
         """
         if callable(outputs):
-            self._script(model).append(_Reply(outputs, delay_s, times))
+            self._known(model).replies.append(_Reply(outputs, delay_s, times))
         else:
             values = outputs
-            self._script(model).append(_Reply(lambda _call: values, delay_s, times))
+            self._known(model).replies.append(_Reply(lambda _call: values, delay_s, times))
 
     def fail(self, model: str, error: MaasClientError, *, delay_s: float = 0.0, times: int = 1) -> None:
         """Adds a failure to the model's script, like :meth:`answer`; the error is raised in place of the answer."""
-        self._script(model).append(_Reply(lambda _call: error, delay_s, times))
+        self._known(model).replies.append(_Reply(lambda _call: error, delay_s, times))
 
     def exchange(self, call: Call, deadline: Deadline) -> Answer:
         """Makes one call, for the synchronous client."""
@@ -160,7 +243,7 @@ class FakeTransport:
         self, stream: StreamCall, deadline: Deadline
     ) -> tuple[float, list[InferAnswer] | MaasClientError]:
         """How a stream goes, and after how many seconds it begins."""
-        return self._infer(self._models[stream.spec.name], stream.call, deadline)
+        return self._infer(self._known(stream.spec.name), stream.call, deadline)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -169,15 +252,17 @@ class FakeTransport:
         """The same server for an asynchronous client."""
         return AsyncFakeWire(self)
 
-    def _script(self, model: str) -> list[_Reply]:
+    def _known(self, model: str) -> _Model:
         if model not in self._models:
             raise RefusedValueError(f"the fake has no model {model!r}; add it with model() first")
-        return self._models[model].replies
+        return self._models[model]
 
     def outcome(self, call: Call, deadline: Deadline) -> tuple[float, Answer | MaasClientError]:
         """How a call ends, and after how many seconds."""
         if isinstance(call, LiveCall):
             return 0.0, True
+        if isinstance(call, RegisterCall | UnregisterCall | RegionsCall):
+            return 0.0, UnsupportedError("the fake has no shared memory", code="501")
         known = self._models.get(call.model)
         if isinstance(call, ReadyCall):
             return 0.0, self.ready and (not call.model or known is not None)
@@ -193,14 +278,13 @@ class FakeTransport:
         self, known: _Model, call: InferCall, deadline: Deadline
     ) -> tuple[float, list[InferAnswer] | MaasClientError]:
         form = call.form
-        inputs = {
-            name: decode(data, datatype, shape)
-            for (name, datatype, shape), data in zip(form.inputs, call.data, strict=True)
-        }
-        seen = FakeCall(call.model, form.version, inputs, form.outputs, dict(call.parameters), call.request_id)
+        seen = FakeCall.of(call)
         with self._lock:
             self.calls.append(seen)
-            reply = _next(known.replies)
+            refused = known.step(seen)
+            reply = None if refused else _next(known.replies)
+        if refused:
+            return 0.0, refused
         if reply is None:
             return 0.0, RefusedValueError(f"the fake has no answer for {call.model!r} left; add one with answer()")
         remaining_s = deadline.remaining_s()
@@ -212,7 +296,7 @@ class FakeTransport:
         version = int(form.version or known.metadata["versions"][-1])
         datatypes = {entry["name"]: entry["datatype"] for entry in known.metadata["outputs"]}
         answers = [
-            InferAnswer(call.model, version, call.request_id, _arrays(outputs, datatypes, form.outputs), {})
+            InferAnswer(call.model, version, call.request_id, _arrays(outputs, datatypes, seen), {})
             for outputs in ([made] if isinstance(made, Mapping) else made)
         ]
         return reply.delay_s, answers
@@ -251,8 +335,20 @@ class AsyncFakeWire:
         """Nothing is held."""
 
 
-def _arrays(outputs: Outputs, datatypes: Mapping[str, str], wanted: Sequence[str]) -> dict[str, Array]:
-    return {name: _array(values, datatypes[name]) for name, values in outputs.items() if not wanted or name in wanted}
+def _arrays(outputs: Outputs, datatypes: Mapping[str, str], call: FakeCall) -> dict[str, Array]:
+    wanted = call.outputs or tuple(outputs)
+    arrays = {name: _array(values, datatypes[name]) for name, values in outputs.items() if name in wanted}
+    if not call.class_count:
+        return arrays
+    return {name: _best_classes(array, call.class_count) for name, array in arrays.items()}
+
+
+def _best_classes(array: Array, count: int) -> Array:
+    """``score:index`` of the highest values of each row, best first."""
+    rows = array.reshape(len(array), -1)
+    best = np.argsort(-rows, axis=1, kind="stable")[:, :count]
+    texts = [[f"{row[index]:f}:{index}" for index in places] for row, places in zip(rows, best, strict=True)]
+    return _array(texts, "BYTES")
 
 
 def _described(tensors: Tensors) -> list[dict[str, Any]]:

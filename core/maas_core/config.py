@@ -18,6 +18,8 @@ from maas_core.spec import ModelSpec, SequenceBatching, Serving, TensorSpec
 
 CONFIG_FILE = "config.pbtxt"
 LABELS_FILE = "labels.txt"
+DIGEST_PARAMETER = "maas_digest"
+"""The digest of the one version that a view's configuration pins; the client reads it."""
 CALLS_PARAMETER = "calls"
 """The models that a Python model asks, joined by commas: Triton itself does not say."""
 _HEADER = "# Generated from the model's spec by `maas config --write`; change the spec, not this file.\n"

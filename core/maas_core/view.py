@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from maas_core.config import CONFIG_FILE, LABELS_FILE, dump_config, pin_version, read_config
+from maas_core.config import CONFIG_FILE, DIGEST_PARAMETER, LABELS_FILE, dump_config, pin_version, read_config
 from maas_core.errors import WrongUse
 from maas_core.files import link_tree, write_atomic
 from maas_core.repository import Published, models_in, versions_of
@@ -80,7 +80,11 @@ def _show(model_dir: Path, version: Published, shown: Path) -> None:
     labels = source / LABELS_FILE
     if labels.is_file():
         _write_if_changed(shown / LABELS_FILE, labels.read_text(encoding="utf-8"))
-    _write_if_changed(shown / CONFIG_FILE, dump_config(pin_version(read_config(source), version.version)))
+    config = pin_version(read_config(source), version.version)
+    if version.digest:
+        # So that a client learns from the served configuration which bytes answer.
+        config.parameters[DIGEST_PARAMETER].string_value = version.digest
+    _write_if_changed(shown / CONFIG_FILE, dump_config(config))
     keep = {CONFIG_FILE, str(version.version), *([LABELS_FILE] if labels.is_file() else [])}
     for stale in shown.iterdir():
         if stale.name in keep:

@@ -13,6 +13,7 @@ from maas_client import (
     NotFoundError,
     RefusedValueError,
     Retry,
+    SequenceLostError,
     ShapeMismatchError,
     UnavailableError,
 )
@@ -98,3 +99,79 @@ def test_health_and_what_is_not_there(client: Any, fake: FakeTransport) -> None:
         client.infer("m", x=[[0, 0]])
     with pytest.raises(RefusedValueError, match="add it with model"):
         fake.answer("nosuch", {})
+
+
+@pytest.fixture
+def adder(fake: FakeTransport) -> FakeTransport:
+    fake.model(
+        "adder", inputs={"x": ("FP32", [-1, 1])}, outputs={"y": ("FP32", [-1, 1])}, max_batch_size=4, sequence=True
+    )
+    fake.answer("adder", {"y": [[1]]})
+    return fake
+
+
+def test_a_sequence_is_opened_kept_and_ended(client: Any, adder: FakeTransport) -> None:
+    with client.sequence("adder") as sequence:
+        sequence.infer(x=[[1]])
+        assert adder.open_sequences("adder") == {sequence.id}
+        sequence.infer(x=[[2]])
+    assert adder.open_sequences("adder") == frozenset()
+    assert [(call.sequence_start, call.sequence_end) for call in adder.calls] == [
+        (True, False),
+        (False, False),
+        (False, True),
+    ]
+    assert {call.sequence_id for call in adder.calls} == {sequence.id}
+    assert adder.calls[0].parameters == {}
+
+
+def test_a_lost_sequence_is_told_as_by_triton(client: Any, adder: FakeTransport) -> None:
+    with client.sequence("adder") as sequence:
+        sequence.infer(x=[[1]])
+        adder.lose_sequences("adder")
+        with pytest.raises(SequenceLostError, match="begin a new one"):
+            sequence.infer(x=[[2]])
+
+
+def test_a_call_outside_a_sequence_is_refused_by_a_model_that_keeps_a_state(client: Any, adder: FakeTransport) -> None:
+    with pytest.raises(InvalidRequestError, match="correlation ID"):
+        client.infer("adder", x=[[1]])
+
+
+def test_best_classes(client: Any, fake: FakeTransport) -> None:
+    fake.answer("m", {"y": [[0.25, 0.75]]})
+    ((best,),) = client.infer("m", x=[[0, 0]], class_count=1).classes("y")
+    assert (best.score, best.index, best.label) == (0.75, 1, "")
+    assert fake.calls[0].class_count == 1
+
+
+def test_shared_memory_falls_back_to_the_network(client: Any, fake: FakeTransport, caplog: Any) -> None:
+    fake.answer("m", {"y": [[1, 2]]})
+    assert client.infer("m", x=[[0, 0]], via="system_shared_memory")["y"].tolist() == [[1, 2]]
+    assert "the fake has no shared memory" in caplog.text
+
+
+def test_an_unknown_model_of_the_script_is_told(fake: FakeTransport) -> None:
+    with pytest.raises(RefusedValueError, match="the fake has no model 'z'"):
+        fake.open_sequences("z")
+
+
+def test_the_digest_of_a_pinned_version_is_told(client: Any, fake: FakeTransport) -> None:
+    assert_digest(client, fake, [3], "ab12")
+    assert_digest(client, fake, [2], "")  # another version's
+
+
+def assert_digest(client: Any, fake: FakeTransport, pinned: list[int], digest: str) -> None:
+    name = f"pinned_{pinned[0]}"
+    fake.model(
+        name,
+        inputs={"x": ("FP32", [1])},
+        outputs={"y": ("FP32", [1])},
+        versions=[3],
+        config={
+            "version_policy": {"specific": {"versions": pinned}},
+            "parameters": {"maas_digest": {"string_value": "ab12"}},
+        },
+    )
+    fake.answer(name, {"y": [0]})
+    assert client.infer(name, x=[1]).digest == digest

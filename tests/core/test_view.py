@@ -46,6 +46,14 @@ def test_a_view_shows_the_newest_version_with_its_own_config(repository: Path, t
     assert read_config(view / "a").max_batch_size == 16
 
 
+def test_a_view_names_the_digest_of_what_it_shows(repository: Path, tmp_path: Path) -> None:
+    (repository / "a" / "2" / "manifest.json").write_text('{"digest": "ab12"}')
+    view = tmp_path / "view"
+    build_view(repository, view)
+    assert read_config(view / "a").parameters["maas_digest"].string_value == "ab12"
+    assert "maas_digest" not in read_config(view / "b").parameters
+
+
 def test_a_chosen_version_replaces_the_newest_and_back(repository: Path, tmp_path: Path) -> None:
     view = tmp_path / "view"
     build_view(repository, view)
