@@ -17,6 +17,7 @@ from maas_core.files import sha256_of, write_atomic
 
 MANIFEST_FILE = "manifest.json"
 SCHEMA_VERSION = 1
+_OF_SOME_FORMATS = ("quantization", "engine")
 
 
 class _Record(BaseModel):
@@ -49,6 +50,60 @@ class ObjectiveEntry(_Record):
 
     p99_ms: float
     error_rate: float
+
+
+class SpeedEntry(_Record):
+    """The median time of one call with so many samples, of the graph in 32-bit numbers and of the quantized one."""
+
+    batch_size: int
+    fp32_p50_ms: float
+    int8_p50_ms: float
+
+
+class QuantizationEntry(_Record):
+    """What 8-bit numbers cost and saved.
+
+    Attributes:
+        measure: the task's own, see ``Evaluation`` in ``maas_export``.
+        fp32: its value on the held-out part, with the graph in 32-bit numbers.
+        int8: the same with the quantized graph.
+        allowed_drop: in points of a share, or per cent of a measure that should be low.
+        samples: how many held-out samples were asked.
+        calibrated_on: how many training samples the ranges were taken from.
+        speed: as measured when it was exported; no promise.
+        processor: what it was measured on.
+        instructions: what that processor has for 8-bit numbers.
+    """
+
+    measure: str
+    higher_is_better: bool
+    fp32: float
+    int8: float
+    allowed_drop: float
+    samples: int
+    calibrated_on: int
+    size_bytes_fp32: int
+    size_bytes_int8: int
+    speed: tuple[SpeedEntry, ...]
+    processor: str
+    instructions: tuple[str, ...]
+
+
+class ShapeRange(_Record):
+    """The shapes of one input that an engine takes, with the batch axis; ``opt`` is the one that it is tuned for."""
+
+    min: tuple[int, ...]
+    opt: tuple[int, ...]
+    max: tuple[int, ...]
+
+
+class EngineEntry(_Record):
+    """Where a TensorRT engine runs: only on what it was built by, for and on."""
+
+    tensorrt: str
+    compute_capability: str
+    os: str
+    profile: dict[str, ShapeRange]
 
 
 class OutputResult(_Record):
@@ -95,6 +150,8 @@ class Manifest(_Record):
         digest: see :func:`payload_digest`.
         key: digest of all that decides the outcome of an export; an equal key needs no second export.
         requires: the models that an ensemble is made of.
+        quantization: of a bundle in 8-bit numbers.
+        engine: of a bundle that holds a TensorRT engine.
         seal: SHA-256 over the manifest without its seal; tells damage, not forgery.
     """
 
@@ -112,6 +169,8 @@ class Manifest(_Record):
     opset: int | None = None
     tolerances: dict[str, ToleranceEntry]
     objective: ObjectiveEntry
+    quantization: QuantizationEntry | None = None
+    engine: EngineEntry | None = None
     verification: Verification | None = None
     created_at: str
     tool_version: str
@@ -160,7 +219,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def _seal_of(manifest: Manifest) -> str:
-    return hashlib.sha256(manifest.model_copy(update={"seal": ""}).model_dump_json().encode()).hexdigest()
+    """Over all but what a bundle of its format does not have: manifests older than these fields keep their seals."""
+    absent = {name for name in _OF_SOME_FORMATS if getattr(manifest, name) is None}
+    unsealed = manifest.model_copy(update={"seal": ""})
+    return hashlib.sha256(unsealed.model_dump_json(exclude=absent).encode()).hexdigest()
 
 
 def changed_files(folder: Path, manifest: Manifest) -> list[str]:

@@ -113,6 +113,15 @@ class SequenceBatching:
 
 
 @dataclass(frozen=True)
+class AxisSizes:
+    """How long a dynamic axis is: at least, usually, at most."""
+
+    min: int
+    opt: int
+    max: int
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """All that is declared about one served model.
 
@@ -123,6 +132,7 @@ class ModelSpec:
         sequence: how a stateful model keeps its state; ``None`` for all others.
         decoupled: whether one request gets any number of answers, as a stream.
         calls: the models that a Python model asks while it answers (Triton's business logic scripting).
+        axes: how long dynamic axes are, by name; an engine is built for these. What is missing is taken from samples.
     """
 
     name: str
@@ -139,6 +149,7 @@ class ModelSpec:
     sequence: SequenceBatching | None = None
     decoupled: bool = False
     calls: tuple[str, ...] = ()
+    axes: Mapping[str, AxisSizes] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -10,16 +10,16 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import nn
 
 from maas_core.errors import MaasError, WrongUse
 from maas_core.files import sha256_of, write_atomic
 from maas_core.layout import weights_dir
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _WEIGHTS_FILE = "weights.safetensors"
 _RECORD_FILE = "training.json"
@@ -72,6 +72,9 @@ class StoredWeights:
         Raises:
             MaasError: where the file was changed or does not fit the module.
         """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
         path = self.folder / _WEIGHTS_FILE
         if not path.is_file() or sha256_of(path) != self.record.sha256:
             raise MaasError(f"{path} is missing or damaged", f"run `maas train {self.record.model} --again`")
@@ -94,6 +97,8 @@ def store(module: nn.Module, picture: bytes, **facts: Any) -> StoredWeights:
         picture: its evaluation as a PNG.
         **facts: the fields of :class:`TrainingRecord`, but for ``sha256``.
     """
+    from safetensors.torch import save
+
     data = save(module.state_dict())
     record = TrainingRecord(sha256=hashlib.sha256(data).hexdigest(), **facts)
     folder = weights_dir() / record.model / record.sha256[:_DIGITS_OF_FOLDER]
