@@ -17,8 +17,9 @@ from maas_core.layout import python_models_dir
 
 
 def source_files(source: str) -> tuple[Path, ...]:
-    """The files of a Python model, by name."""
-    return tuple(sorted((python_models_dir() / source).glob("*.py")))
+    """The files of a Python model, by name: its modules, and wheels that these import packages out of."""
+    folder = python_models_dir() / source
+    return tuple(sorted((*folder.glob("*.py"), *folder.glob("*.whl"))))
 
 
 @cache
