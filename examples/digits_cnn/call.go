@@ -2,7 +2,7 @@
 
 // Reads one handwritten digit from 28×28 ink: calls `digits_cnn` over HTTP.
 //
-// Usage, in the project's folder: go run examples/digits_cnn/call.go [IMAGE [URL]]
+// Usage, in the project's folder: go run examples/digits_cnn/call.go [IMAGE.json [URL]]
 package main
 
 import (

@@ -1,5 +1,5 @@
 // reads one handwritten digit from 28×28 ink: calls `digits_cnn` over HTTP. Needs Node 18 or newer and nothing else.
-// Usage, in the project's folder: node examples/digits_cnn/call.mjs [IMAGE [URL]]
+// Usage, in the project's folder: node examples/digits_cnn/call.mjs [IMAGE.json [URL]]
 // Generated from the model's spec by `maas examples --write`: change the spec or the template, not this file.
 import { readFile } from "node:fs/promises";
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # reads one handwritten digit from 28×28 ink: calls `digits_cnn` over HTTP.
-# Usage, in the project's folder: bash examples/digits_cnn/call.sh [IMAGE [URL]]
+# Usage, in the project's folder: bash examples/digits_cnn/call.sh [IMAGE.json [URL]]
 # Generated from the model's spec by `maas examples --write`: change the spec or the template, not this file.
 set -euo pipefail
 

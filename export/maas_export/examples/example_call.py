@@ -34,6 +34,12 @@ class Argument:
     form: Form
     default: str
 
+    @property
+    def placeholder(self) -> str:
+        """How the usage of a program calls it."""
+        suffix = {"numbers": ".json", "series": ".csv"}.get(self.form, "")
+        return self.tensor.name.upper() + suffix
+
 
 @dataclass(frozen=True)
 class ExampleCall:
