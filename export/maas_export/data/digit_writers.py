@@ -13,17 +13,27 @@ from maas_export.python_models import load_module
 
 def prepared(inputs: Array) -> Array:
     """Ink of any size [samples, height, width] as the network takes it [samples, 1, 28, 28]."""
-    return _normalised(_sharpened(_enlarged(inputs), torch.full((len(inputs),), 0.5), torch.full((len(inputs),), 12.0)))
+    return _normalised(as_written(inputs))
 
 
 def augmented(inputs: Array, rng: np.random.Generator) -> Array:
-    """The same digits turned, slanted, narrowed, bent, thin or thick, sharp or soft; shapes as :func:`prepared`."""
+    """The same digits by other writers (see :func:`rewritten`); shapes as :func:`prepared`."""
+    return _normalised(rewritten(inputs, rng))
+
+
+def rewritten(inputs: Array, rng: np.random.Generator) -> Tensor:
+    """The same digits turned, slanted, narrowed, bent, thin or thick, sharp or soft: [samples, 1, 96, 96]."""
     enlarged = _enlarged(inputs)
     count = len(inputs)
     bent = functional.grid_sample(enlarged, _random_grid(count, enlarged.shape[-1], rng), align_corners=False)
     level = torch.from_numpy(rng.uniform(0.25, 0.75, count).astype(np.float32))
     slope = torch.from_numpy(rng.uniform(6.0, 20.0, count).astype(np.float32))
-    return _normalised(_sharpened(bent, level, slope))
+    return _sharpened(bent, level, slope)
+
+
+def as_written(inputs: Array) -> Tensor:
+    """The digits as they are, with sharp edges: [samples, 1, 96, 96]."""
+    return _sharpened(_enlarged(inputs), torch.full((len(inputs),), 0.5), torch.full((len(inputs),), 12.0))
 
 
 def _enlarged(inputs: Array) -> Tensor:

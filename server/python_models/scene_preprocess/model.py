@@ -1,0 +1,41 @@
+"""Triton model: pictures of several digits in, their ink in a square of 96 pixels out.
+
+Input ``picture`` BYTES [batch, 1]: PNG or JPEG files. Outputs ``image`` FP32 [batch, 1, 96, 96], ``frame`` FP32
+[batch, 5] (where the picture lies in the square) and ``error`` BYTES [batch, 1], "" where the picture was read. A
+request of which every picture is bad is refused as a whole.
+
+Parameters of ``config.pbtxt``: ``max_pixels`` (default 25000000) refuses larger pictures from their header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import triton_python_backend_utils as pb_utils
+
+from .answering import refusal, summary, text_tensor, whole_number
+from .decoding import DEFAULT_MAX_PIXELS
+from .scene import read_scenes
+
+
+class TritonPythonModel:
+    """Decodes, finds the ink, and fits it into the square; all of it in ``scene.py``."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Reads the parameters; one that makes no sense keeps the model from loading."""
+        self.max_pixels = whole_number(args, "max_pixels", DEFAULT_MAX_PIXELS)
+
+    def execute(self, requests: Sequence[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
+        """One response for each request; nothing is raised, since Triton 2.51 leaks memory when a model raises."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
+        tensor = pb_utils.get_input_tensor_by_name(request, "picture")
+        if tensor is None:
+            return refusal("input 'picture' is missing")
+        scenes, frames, errors = read_scenes(tensor.as_numpy().ravel().tolist(), self.max_pixels)
+        if errors and all(errors):
+            return refusal(summary(errors, "picture"))
+        return pb_utils.InferenceResponse(
+            [pb_utils.Tensor("image", scenes), pb_utils.Tensor("frame", frames), text_tensor("error", errors)]
+        )
