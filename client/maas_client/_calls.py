@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maas_client._dtypes import ITEM_SIZE_BYTES, Array
+from maas_client.errors import RefusedValueError
 
+MAX_REQUEST_BYTES = 2**31 - 1
+"""gRPC's limit for a message. HTTP has the same here: what can be sent does not depend on the URL."""
 ParameterValue = bool | int | float | str
 
 
@@ -175,6 +178,19 @@ class InferAnswer:
     request_id: str
     outputs: dict[str, Array]
     parameters: Mapping[str, ParameterValue]
+
+
+def check_size(call: InferCall, size_bytes: int) -> None:
+    """Refuses a request that gRPC cannot carry.
+
+    Raises:
+        RefusedValueError: it has 2 GiB or more.
+    """
+    if size_bytes > MAX_REQUEST_BYTES:
+        raise RefusedValueError(
+            f"{call.model}: the request has {size_bytes} bytes and can have {MAX_REQUEST_BYTES}; send smaller batches",
+            model=call.model,
+        )
 
 
 def read_version(text: str) -> int:

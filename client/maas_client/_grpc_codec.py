@@ -30,14 +30,14 @@ from maas_client._calls import (
     RequestForm,
     SharedTensors,
     UnregisterCall,
+    check_size,
     read_version,
 )
 from maas_client._dtypes import Array, decode
 from maas_client._protobuf import bytes_field, split_bytes_field, to_dict
-from maas_client.errors import BadAnswerError, InternalServerError, RefusedValueError
+from maas_client.errors import BadAnswerError, InternalServerError
 
 SERVICE = "/inference.GRPCInferenceService/"
-MAX_MESSAGE_BYTES = 2**31 - 1
 _COPY_BELOW_BYTES = 65536
 """The library's two copies of a small message cost less than reading its fields in Python."""
 RAW_INPUT_CONTENTS: int = pb.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number
@@ -90,7 +90,7 @@ def encode_infer(call: InferCall) -> bytes:
     """The bytes of a ``ModelInferRequest``.
 
     Raises:
-        RefusedValueError: the message would be larger than gRPC can carry (2 GiB).
+        RefusedValueError: the message would have 2 GiB or more.
     """
     form = call.form
     if call.shared:
@@ -105,13 +105,7 @@ def encode_infer(call: InferCall) -> bytes:
         pieces.append(message.SerializeToString())
     for data in call.data:
         pieces += (bytes_field(RAW_INPUT_CONTENTS, len(data)), data)
-    size_bytes = sum(map(len, pieces))
-    if size_bytes > MAX_MESSAGE_BYTES:
-        raise RefusedValueError(
-            f"{call.model}: the request has {size_bytes} bytes and a gRPC message can have {MAX_MESSAGE_BYTES}; "
-            "send smaller batches, or use an http:// URL",
-            model=call.model,
-        )
+    check_size(call, sum(map(len, pieces)))
     return b"".join(pieces)
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import grpc
 
-from maas_client._calls import Call
+from maas_client._calls import MAX_REQUEST_BYTES, Call
 from maas_client._deadline import Deadline
-from maas_client._grpc_codec import MAX_MESSAGE_BYTES
 from maas_client._options import Options
 from maas_client._url import Endpoint
 from maas_client.errors import (
@@ -23,8 +22,8 @@ from maas_client.errors import (
 )
 
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     # After a restart of the server the default waits up to two minutes before it tries again.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),

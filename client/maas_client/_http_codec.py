@@ -26,6 +26,7 @@ from maas_client._calls import (
     RegionsCall,
     RegisterCall,
     UnregisterCall,
+    check_size,
     read_version,
 )
 from maas_client._dtypes import NUMPY_OF, Array, decode
@@ -102,6 +103,7 @@ def _encode_infer(call: InferCall) -> HttpRequest:
         head = _infer_head(call)
     else:
         head = call.form.heads.get("http") or call.form.heads.setdefault("http", _infer_head(call))
+    check_size(call, len(head) + sum(map(len, call.data)))
     return HttpRequest(
         "POST",
         f"{model_path(call.model, call.form.version)}/infer",
