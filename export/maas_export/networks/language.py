@@ -116,9 +116,7 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.attention = MultiHeadAttention(width, heads)
         self.attention_norm, self.linear_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.linear = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
-        )
+        self.linear = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, letters: Tensor, is_letter: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,52 @@
+"""Triton model: texts in, numbered word pieces out.
+
+Input ``text`` BYTES [batch, 1]: UTF-8. Outputs ``input_ids`` INT64 [batch, tokens], padded with 0; ``attention_mask``
+INT64 [batch, tokens], 1 for a word piece and 0 for padding; ``error`` BYTES [batch, 1], "" where the text can be used.
+A request of which every text is bad is refused as a whole.
+
+Parameters of ``config.pbtxt``: ``max_tokens`` (default 256); what comes after that many is not read. The vocabulary is
+``tokenizer.json`` beside this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import triton_python_backend_utils as pb_utils
+
+from .answering import refusal, summary, text_tensor, whole_number
+from .wordpieces import DEFAULT_MAX_TOKENS, load_tokenizer, read_sentences
+
+_TOKENIZER_FILE = "tokenizer.json"
+
+
+class TritonPythonModel:
+    """Cleans and cuts into word pieces; all of it in ``wordpieces.py``."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Reads parameters and vocabulary; what cannot be read keeps the model from loading."""
+        self.max_tokens = whole_number(args, "max_tokens", DEFAULT_MAX_TOKENS)
+        try:
+            self.tokenizer = load_tokenizer(Path(__file__).with_name(_TOKENIZER_FILE), self.max_tokens)
+        except ValueError as error:
+            raise pb_utils.TritonModelException(f"{error}; export the model again") from error
+
+    def execute(self, requests: Sequence[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
+        """One response for each request; nothing is raised, since Triton 2.51 leaks memory when a model raises."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
+        tensor = pb_utils.get_input_tensor_by_name(request, "text")
+        if tensor is None:
+            return refusal("input 'text' is missing")
+        numbers, present, errors = read_sentences(tensor.as_numpy().ravel().tolist(), self.tokenizer, self.max_tokens)
+        if errors and all(errors):
+            return refusal(summary(errors, "text"))
+        return pb_utils.InferenceResponse(
+            [
+                pb_utils.Tensor("input_ids", numbers),
+                pb_utils.Tensor("attention_mask", present),
+                text_tensor("error", errors),
+            ]
+        )

@@ -1,0 +1,1 @@
+../_shared/text_cleaning.py
