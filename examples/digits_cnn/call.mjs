@@ -20,9 +20,10 @@ async function infer(body, headers = {}) {
   return answer;
 }
 
+const numbers = JSON.parse(await readFile(image, "utf8").catch((error) => fail(error.message)));
 const answer = await infer(
   JSON.stringify({
-    inputs: [{"name": "image", "datatype": "FP32", "shape": [1, 1, 28, 28], "data": JSON.parse(await readFile(image, "utf8"))}],
+    inputs: [{"name": "image", "datatype": "FP32", "shape": [1, 1, 28, 28], "data": numbers}],
     outputs: [{"name": "logits"}],
   }),
 );

@@ -16,7 +16,7 @@ url = sys.argv[2] if len(sys.argv) > 2 else "grpc://127.0.0.1:8001"
 try:
     with Client(url) as client:
         answer = client.infer("digits_cnn", image=json.loads(Path(image).read_text()))
-except MaasClientError as error:
+except (OSError, MaasClientError) as error:
     sys.exit(str(error))
 
 print("logits:", *answer["logits"].ravel())

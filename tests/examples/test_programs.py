@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,4 +107,13 @@ def test_a_server_that_is_not_there_is_told_in_a_line(desk: Desk, language: str,
     done = run_program(language, desk.folder / model, default, url, cwd=desk.folder)
     assert done.returncode != 0
     assert "127.0.0.1" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == (2 if language == "go" else 1), done.stderr
+
+
+@every_language
+@pytest.mark.parametrize("model", ["scene", "share"])
+def test_a_file_that_is_not_there_is_told_in_a_line(desk: Desk, language: str, model: str) -> None:
+    done = desk.run(language, model, "gone.png")
+    assert done.returncode != 0
+    assert re.search("gone.png.*no such file|no such file.*gone.png", done.stderr, re.IGNORECASE)
     assert len(done.stderr.strip().splitlines()) == (2 if language == "go" else 1), done.stderr
