@@ -20,7 +20,7 @@ async function infer(body, headers = {}) {
   return answer;
 }
 
-const content = await readFile(picture);
+const content = await readFile(picture).catch((error) => fail(error.message));
 // JSON cannot carry the bytes of a file. They follow it, after their count in 4 bytes, the lowest first.
 const header = Buffer.from(
   JSON.stringify({

@@ -15,7 +15,7 @@ url = sys.argv[2] if len(sys.argv) > 2 else "grpc://127.0.0.1:8001"
 try:
     with Client(url) as client:
         answer = client.infer("digits", picture=[[Path(picture).read_bytes()]])
-except MaasClientError as error:
+except (OSError, MaasClientError) as error:
     sys.exit(str(error))
 
 print("label:", *answer.text("label").ravel())

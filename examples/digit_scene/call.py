@@ -1,0 +1,24 @@
+"""Finds the handwritten digits in a picture and where they are: calls `digit_scene` over gRPC.
+
+Usage, in the project's folder: python examples/digit_scene/call.py [PICTURE [URL]]
+Generated from the model's spec by `maas examples --write`: change the spec or the template, not this file.
+"""
+
+import sys
+from pathlib import Path
+
+from maas_client import Client, MaasClientError
+
+picture = sys.argv[1] if len(sys.argv) > 1 else "examples/scene/five_dark-on-light.png"
+url = sys.argv[2] if len(sys.argv) > 2 else "grpc://127.0.0.1:8001"
+
+try:
+    with Client(url) as client:
+        answer = client.infer("digit_scene", picture=[[Path(picture).read_bytes()]])
+except (OSError, MaasClientError) as error:
+    sys.exit(str(error))
+
+print("boxes:", *answer["boxes"].ravel())
+print("label:", *answer.text("label").ravel())
+print("score:", *answer["score"].ravel())
+print("count:", *answer["count"].ravel())

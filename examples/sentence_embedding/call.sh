@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# turns a sentence into a vector of length 1: calls `sentence_embedding` over HTTP.
+# Usage, in the project's folder: bash examples/sentence_embedding/call.sh [TEXT [URL]]
+# Generated from the model's spec by `maas examples --write`: change the spec or the template, not this file.
+set -euo pipefail
+
+text=${1:-'The cat is sleeping on the sofa.'}
+url=${2:-http://127.0.0.1:8000}
+
+# A JSON string: a backslash before quotes and backslashes, and \n and \t in place of what they stand for.
+quoted() {
+  printf %s "$1" | awk '{ gsub(/[\\"]/, "\\\\&"); gsub(/\t/, "\\t"); printf "%s%s", (NR > 1 ? "\\n" : ""), $0 }'
+}
+
+body='{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": ["'$(quoted "$text")'"]}],
+  "outputs": [{"name": "embedding"}]}'
+
+printf %s "$body" |
+  curl --silent --show-error --fail-with-body --data-binary @- --header 'Content-Type: application/json' \
+    "$url/v2/models/sentence_embedding/infer"
+echo
