@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from maas_client._cli.exit_codes import NotHeld, errors_as_exit_codes
 
 if TYPE_CHECKING:
     from maas_client import Client
     from maas_client._cli.asking import Answered, Question
     from maas_client._cli.items import Item
     from maas_client._plots import Plot
-
-
-class _NotHeld(click.ClickException):
-    """An input got no answer."""
-
-    exit_code = 1
-
-
-class _WrongUse(click.ClickException):
-    """The command line, or a file named on it, cannot be used as it is."""
-
-    exit_code = 2
-
-
-class _NotReachable(click.ClickException):
-    """The server did not answer."""
-
-    exit_code = 3
 
 
 @click.command(
@@ -93,7 +76,7 @@ def predict(
     from maas_client._cli.streaming import stream_items
     from maas_client._plots import choose_plot
 
-    with _errors_as_exit_codes(), Client(url, timeout_s=timeout_s) as client:
+    with errors_as_exit_codes(), Client(url, timeout_s=timeout_s) as client:
         spec = client.describe(model, model_version=model_version)
         check_outputs(spec, outputs)
         question = Question(Target(spec, given_values(given, spec)), outputs, model_version, column)
@@ -103,21 +86,7 @@ def predict(
             all_answered = stream_items(client, question, items, as_json=as_json)
         else:
             all_answered = _ask(client, question, items, plot, as_json=as_json)
-    sys.exit(0 if all_answered else _NotHeld.exit_code)
-
-
-@contextmanager
-def _errors_as_exit_codes() -> Iterator[None]:
-    from maas_client import InputError, NotFoundError, ServerError, TransportError
-
-    try:
-        yield
-    except (InputError, NotFoundError) as error:
-        raise _WrongUse(str(error)) from error
-    except TransportError as error:
-        raise _NotReachable(str(error)) from error
-    except ServerError as error:
-        raise _NotHeld(str(error)) from error
+    sys.exit(0 if all_answered else NotHeld.exit_code)
 
 
 def _ask(client: Client, question: Question, items: Sequence[Item], plot: Plot | None, *, as_json: bool) -> bool:

@@ -133,22 +133,20 @@ def _ask_arrays(client: Client, question: Question, item: Item) -> Answered:
 def ask_sequences(client: Client, question: Question, items: Sequence[Item]) -> Iterator[Answered]:
     """Sends each file as one sequence, observation by observation; the answer to the last one counts."""
     for item in items:
-        observations: list[Observation] = []
         try:
-            if not item.is_arrays:
-                observations = read_observations(item, question.column)
-            steps = _steps(question.target, item, observations)
+            steps = sequence_steps(question.target, item, question.column)
+            observations = [] if item.is_arrays else read_observations(item, question.column)
         except InputError as error:
             yield Answered(item, None, error.message)
         else:
             yield _ask_sequence(client, question, item, observations, steps)
 
 
-def _steps(target: Target, item: Item, observations: Sequence[Observation]) -> list[tuple[str, Mapping[str, Any]]]:
+def sequence_steps(target: Target, item: Item, column: str | None) -> list[tuple[str, Mapping[str, Any]]]:
     """The request of each step and where it stands in the file; the first axis of arrays is the step.
 
     Raises:
-        InputError: a value does not fit the model's input.
+        InputError: the file cannot be read, or a value does not fit the model's input.
     """
     if item.is_arrays:
         request = target.request(item)
@@ -159,7 +157,8 @@ def _steps(target: Target, item: Item, observations: Sequence[Observation]) -> l
         ]
     tensor = target.only_input(item.shown)
     return [
-        (f"line {one.line}", target.batched({**target.given, tensor.name: one.value(tensor)})) for one in observations
+        (f"line {one.line}", target.batched({**target.given, tensor.name: one.value(tensor)}))
+        for one in read_observations(item, column)
     ]
 
 

@@ -84,8 +84,19 @@ def choose_plot(outputs: Collection[str], path: Path | None, *, streams: bool = 
         known = "; ".join(" + ".join(sorted(needed)) for needed, _ in _FORMS)
         what = "a stream" if streams else f"the outputs {', '.join(outputs)}"
         raise RefusedValueError(f"--plot has no picture for {what}; it draws {known}")
+    check_png(path)
+    return Plot(form, path)
+
+
+def check_png(path: Path | None) -> None:
+    """Refuses a file that no picture can be drawn into; None is none.
+
+    Raises:
+        RefusedValueError: it is no PNG in a folder that is there, or matplotlib is missing.
+    """
+    if path is None:
+        return
     if path.suffix.lower() != ".png" or not path.absolute().parent.is_dir():
         raise RefusedValueError(f"--plot wants a .png file in a folder that is there, got {path}")
     if importlib.util.find_spec("matplotlib") is None:
         raise RefusedValueError("--plot needs matplotlib: pip install 'triton-maas[plot]'")
-    return Plot(form, path)
