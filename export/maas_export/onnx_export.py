@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ OPSET = 20
 IR_VERSION = 10
 """The newest that onnxruntime 1.19 of Triton 24.10 reads."""
 BATCH_AXIS = "batch"
+_MOST_CALLS = 20_000
 _EXAMPLE_BATCH = 2
 """Size 1 on a dynamic axis would be taken for a constant."""
 
@@ -78,9 +81,21 @@ def _dynamic_axes(tensor: TensorSpec, spec: ModelSpec) -> dict[int, str]:
     return {0: BATCH_AXIS, **axes} if offset else axes
 
 
+@contextmanager
+def _deep_recursion() -> Iterator[None]:
+    """onnxslim walks from the last node to the first by calling itself: a graph of six encoder layers is too deep."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _MOST_CALLS))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 def _slimmed(model: onnx.ModelProto) -> onnx.ModelProto:
     """Constants folded, and without the metadata, which holds paths of the building machine."""
-    slim: onnx.ModelProto = onnxslim.slim(model)
+    with _deep_recursion():
+        slim: onnx.ModelProto = onnxslim.slim(model)
     slim.ir_version = IR_VERSION
     slim.doc_string = ""
     for holder in (slim, slim.graph, *slim.graph.node, *slim.graph.input, *slim.graph.output, *slim.graph.value_info):
