@@ -1,6 +1,9 @@
-"""Finds the handwritten digits in a picture and where they are: calls `digit_scene` over gRPC.
+"""Finds the handwritten digits in a picture and where they are.
 
-Usage, in the project's folder: python examples/digit_scene/call.py [PICTURE [URL]]
+Calls `digit_scene` over gRPC. Usage, in the project's folder:
+
+    python examples/digit_scene/call.py [PICTURE [URL]]
+
 Generated from the model's spec by `maas examples --write`: change the spec or the template, not this file.
 """
 

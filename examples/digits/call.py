@@ -1,6 +1,9 @@
-"""Reads one handwritten digit from a picture: calls `digits` over gRPC.
+"""Reads one handwritten digit from a picture.
 
-Usage, in the project's folder: python examples/digits/call.py [PICTURE [URL]]
+Calls `digits` over gRPC. Usage, in the project's folder:
+
+    python examples/digits/call.py [PICTURE [URL]]
+
 Generated from the model's spec by `maas examples --write`: change the spec or the template, not this file.
 """
 

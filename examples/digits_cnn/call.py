@@ -1,6 +1,9 @@
-"""Reads one handwritten digit from 28×28 ink: calls `digits_cnn` over gRPC.
+"""Reads one handwritten digit from 28×28 ink.
 
-Usage, in the project's folder: python examples/digits_cnn/call.py [IMAGE.json [URL]]
+Calls `digits_cnn` over gRPC. Usage, in the project's folder:
+
+    python examples/digits_cnn/call.py [IMAGE.json [URL]]
+
 Generated from the model's spec by `maas examples --write`: change the spec or the template, not this file.
 """
 

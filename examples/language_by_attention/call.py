@@ -1,6 +1,9 @@
-"""Tells the language of a name, and which letters it looked at: calls `language_by_attention` over gRPC.
+"""Tells the language of a name, and which letters it looked at.
 
-Usage, in the project's folder: python examples/language_by_attention/call.py [TEXT [URL]]
+Calls `language_by_attention` over gRPC. Usage, in the project's folder:
+
+    python examples/language_by_attention/call.py [TEXT [URL]]
+
 Generated from the model's spec by `maas examples --write`: change the spec or the template, not this file.
 """
 

@@ -1,6 +1,9 @@
-"""Tells the language of a name, one after the other: calls `language_by_rnn` over gRPC.
+"""Tells the language of a name, one after the other.
 
-Usage, in the project's folder: python examples/language_by_rnn/call.py [TEXT [URL]]
+Calls `language_by_rnn` over gRPC. Usage, in the project's folder:
+
+    python examples/language_by_rnn/call.py [TEXT [URL]]
+
 Generated from the model's spec by `maas examples --write`: change the spec or the template, not this file.
 """
 

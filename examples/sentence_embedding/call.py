@@ -1,6 +1,9 @@
-"""Turns a sentence into a vector of length 1: calls `sentence_embedding` over gRPC.
+"""Turns a sentence into a vector of length 1.
 
-Usage, in the project's folder: python examples/sentence_embedding/call.py [TEXT [URL]]
+Calls `sentence_embedding` over gRPC. Usage, in the project's folder:
+
+    python examples/sentence_embedding/call.py [TEXT [URL]]
+
 Generated from the model's spec by `maas examples --write`: change the spec or the template, not this file.
 """
 
