@@ -52,8 +52,12 @@ def pictures_in(folder: Path) -> list[Path]:
     return found
 
 
-def labelled_pictures(folder: Path, labels: Sequence[str]) -> list[tuple[Path, str]]:
+def labelled_pictures(folder: Path, labels: Sequence[str] | None = None) -> list[tuple[Path, str]]:
     """The pictures of a folder with the label of each: a folder for each class, or files named ``LABEL_anything.png``.
+
+    Args:
+        folder: of the user.
+        labels: the classes there are; ``None`` where any word is one.
 
     Raises:
         WrongUse: naming the file or folder whose label is not one of ``labels``.
@@ -66,7 +70,7 @@ def labelled_pictures(folder: Path, labels: Sequence[str]) -> list[tuple[Path, s
     else:
         found = [(path, path.stem.partition("_")[0]) for path in pictures_in(folder)]
     for path, label in found:
-        if label not in labels:
+        if labels is not None and label not in labels:
             raise WrongUse(
                 f"{path}: there is no class {label!r}",
                 f"name folders, or files up to the first _, after a class: {', '.join(labels)}",

@@ -36,14 +36,24 @@ class RankLabels(PythonModel):
         what: what the classes are, in the plural, e.g. ``digits``.
         top_k: how many to name.
         max_batch_size: of the model.
+        network: whose weights say the names of the classes, where its data may have names of its own.
     """
 
     source = "rank_labels"
 
     def __init__(
-        self, name: str, logits: TensorSpec, error: TensorSpec, *, what: str, top_k: int = 3, max_batch_size: int = 32
+        self,
+        name: str,
+        logits: TensorSpec,
+        error: TensorSpec,
+        *,
+        what: str,
+        top_k: int = 3,
+        max_batch_size: int = 32,
+        network: str = "",
     ) -> None:
         self._labels = logits.labels
+        self._network = network
         self._top_k = top_k
         self.spec = ModelSpec(
             name=name,
@@ -62,8 +72,11 @@ class RankLabels(PythonModel):
 
     @property
     def labels(self) -> Sequence[str]:
-        """The names of the classes, in the order of the logits."""
-        return self._labels
+        """The names of the classes, in the order of the logits; those of the data that the network was trained on."""
+        from maas_export import weights
+
+        stored = weights.latest(self._network) if self._network else None
+        return self._labels if stored is None else stored.labels or self._labels
 
     @property
     def assets(self) -> Mapping[str, str | bytes]:

@@ -66,6 +66,11 @@ class StoredWeights:
         """What was seen on held-out data, as a PNG."""
         return self.folder / _PICTURE_FILE
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes in the data of a classifier; empty for other networks."""
+        return tuple(scores["label"] for scores in self.record.evaluation["details"].get("classes", ()))
+
     def load_into(self, module: nn.Module) -> nn.Module:
         """Fills ``module`` and returns it in evaluation mode.
 

@@ -21,10 +21,32 @@ LETTERS = "".join(letter for letter in string.ascii_letters if letter not in LET
 
 _FONTS = ("DejaVuSans.ttf", "DejaVuSansMono.ttf", "DejaVuSans-Oblique.ttf", "DejaVuSansMono-Oblique.ttf")
 """They come with matplotlib. None has serifs or hairlines, which no pen of the digits' writers draws."""
-_THINNEST, _THICKEST = 1, 6
+_THINNEST, _THICKEST = 0, 3
 """By how much their strokes are thickened on either side, as a pen does: a letter is 128 high."""
+_SEED = 0
 _BITMAP = 32
 _BLOCK = 4
+
+
+def kinds_of_shapes(ink: Array) -> dict[str, Array]:
+    """Held-out digits, and as many of each kind that is none, by name of the kind; the same ones every time.
+
+    Args:
+        ink: of the digits, [samples, height, width].
+    """
+    from maas_export.data.digit_writers import prepared
+
+    rng = np.random.default_rng(_SEED)
+    digits = prepared(ink)
+    count = len(digits)
+    return {
+        "digits": digits,
+        "noise": noise(count, rng),
+        "shuffled pixels": shuffled(digits, rng),
+        "letters": prepared(drawn(LETTERS, count, rng)),
+        "letters like digits": prepared(drawn("".join(sorted(LETTERS_LIKE_DIGITS)), count, rng)),
+        "printed digits": prepared(drawn(string.digits, count, rng)),
+    }
 
 
 def noise(count: int, rng: np.random.Generator) -> Array:

@@ -1,6 +1,6 @@
 """Small colour pictures with a class each: patches of photographs that scikit-image installs.
 
-A picture is ``image`` uint8 [samples, 3, 32, 32] (red, green, blue); ``label`` counts the classes.
+Columns: ``image`` uint8 [samples, 3, 32, 32] (red, green, blue); ``label``, and ``name`` of the label.
 """
 
 from __future__ import annotations
@@ -74,7 +74,5 @@ def _patches(photograph: Array, regions: list[tuple[int, int]], count: int, rng:
 
 
 def _labelled(patches: list[Array]) -> Tensors:
-    return {
-        "image": np.concatenate(patches),
-        "label": np.repeat(np.arange(len(patches), dtype=np.int64), [len(part) for part in patches]),
-    }
+    label = np.repeat(np.arange(len(patches), dtype=np.int64), [len(part) for part in patches])
+    return {"image": np.concatenate(patches), "label": label, "name": np.array(list(PHOTOGRAPHS), dtype=np.str_)[label]}

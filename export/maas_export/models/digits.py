@@ -4,8 +4,7 @@ into a label.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from io import BytesIO
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -19,8 +18,19 @@ from maas_export.catalogue import Card, EnsembleModel, PythonModel, Reference
 from maas_export.classifier import Classifier
 from maas_export.data import digits as digit_data
 from maas_export.data.split import Split
+from maas_export.evaluation import Evaluation
+from maas_export.picture_inputs import (
+    PICTURE,
+    PICTURE_ERROR,
+    labelled_pictures,
+    picture_column,
+    png_bytes,
+    with_a_bad_one,
+)
 from maas_export.python_models import load_module
 from maas_export.recipe import Recipe
+from maas_export.served_evaluation import Answer, Case, Judged, Verdict
+from maas_export.served_labels import judge_labels
 from maas_export.serving_choice import serving_for
 from maas_export.steps import FP32_TOLERANCE, RankLabels, text_column
 
@@ -33,9 +43,7 @@ _MAX_BATCH = 32
 
 _IMAGE = TensorSpec("image", "FP32", (1, _SIZE, _SIZE), "ink of the centred digit, 0 (ground) to 1 (ink)")
 _LOGITS = TensorSpec("logits", "FP32", (10,), "unnormalised log-probability of each digit", labels=_CLASSES)
-_PICTURE = TensorSpec("picture", "BYTES", (1,), "the bytes of a PNG or JPEG file, any size and mode")
-_ERROR = TensorSpec("error", "BYTES", (1,), "why the picture could not be read; empty where it could")
-_RANKING = RankLabels("digits_postprocess", _LOGITS, _ERROR, what="digits")
+_RANKING = RankLabels("digits_postprocess", _LOGITS, PICTURE_ERROR, what="digits")
 
 
 class DigitsCnn(Classifier):
@@ -103,8 +111,8 @@ class DigitsPreprocess(PythonModel):
         task="preprocessing",
         summary="finds the digit in a picture and centres its ink in 28×28",
         backend="python",
-        inputs=(_PICTURE,),
-        outputs=(_IMAGE, _ERROR),
+        inputs=(PICTURE,),
+        outputs=(_IMAGE, PICTURE_ERROR),
         serving=Serving(max_batch_size=_MAX_BATCH, parameters={"max_pixels": "25000000"}),
         tolerances=FP32_TOLERANCE,
         objective=Objective(p99_ms=50.0),
@@ -120,7 +128,7 @@ class DigitsPreprocess(PythonModel):
         return {"image": image, "error": text_column(errors)}
 
 
-class Digits(EnsembleModel):
+class Digits(EnsembleModel, Judged):
     """Picture -> label: what an application calls."""
 
     card = Card(
@@ -137,8 +145,8 @@ class Digits(EnsembleModel):
         task="image classification",
         summary="reads one handwritten digit from a picture",
         backend="ensemble",
-        inputs=(_PICTURE,),
-        outputs=(*_RANKING.spec.outputs, _ERROR),
+        inputs=(PICTURE,),
+        outputs=(*_RANKING.spec.outputs, PICTURE_ERROR),
         serving=Serving(max_batch_size=_MAX_BATCH),
         tolerances=FP32_TOLERANCE,
         objective=Objective(p99_ms=100.0),
@@ -160,6 +168,26 @@ class Digits(EnsembleModel):
         ranked = steps["digits_postprocess"]({"logits": logits, "error": read["error"]})
         return {"label": ranked["label"], "score": ranked["score"], "error": read["error"]}
 
+    def cases(self, path: Path | None, seed: int) -> list[Case]:
+        """Labelled pictures, digits as `digits_cnn` trains on them (their held-out part), or the built-in ones.
+
+        Digits that are no pictures yet are drawn dark on light, 200 pixels high.
+        """
+        if path is not None and path.is_dir() and not any(path.glob("*-ubyte*")):
+            return [
+                Case(str(file.relative_to(path)), {"picture": picture_column([file.read_bytes()])}, label)
+                for file, label in labelled_pictures(path, _CLASSES)
+            ]
+        test = DigitsCnn().load_data(path, seed).test
+        return [
+            Case(f"digit {row}", {"picture": picture_column([_drawn(ink, 200, is_dark=True)])}, _CLASSES[label])
+            for row, (ink, label) in enumerate(zip(test["ink"], test["label"], strict=True))
+        ]
+
+    def judge(self, cases: Sequence[Case], answers: Sequence[Answer]) -> tuple[Evaluation, list[Verdict]]:
+        """Accuracy, F1 and confusion of the likeliest digit."""
+        return judge_labels(cases, answers, _CLASSES, self.name)
+
 
 MODELS = (DigitsCnn(), DigitsPreprocess(), _RANKING, Digits())
 
@@ -167,17 +195,11 @@ MODELS = (DigitsCnn(), DigitsPreprocess(), _RANKING, Digits())
 def _pictures(rng: np.random.Generator, count: int) -> Array:
     digits = digit_data.built_in(seed=0).test["ink"]
     chosen = digits[rng.integers(len(digits), size=count)]
-    pictures = np.empty((count, 1), dtype=np.object_)
-    for row, ink in enumerate(chosen):
-        pictures[row, 0] = b"no picture" if count > 2 and row == 1 else _picture_of(ink, rng)
-    return pictures
+    return with_a_bad_one([_drawn(ink, int(rng.integers(40, 400)), is_dark=bool(rng.random() < 0.5)) for ink in chosen])
 
 
-def _picture_of(ink: Array, rng: np.random.Generator) -> bytes:
-    """Ink as a PNG of 40 to 400 pixels, dark on light or light on dark, with a margin."""
-    size = int(rng.integers(40, 400))
+def _drawn(ink: Array, size: int, *, is_dark: bool) -> bytes:
+    """Ink as a PNG of so many pixels, dark on light or light on dark, with a margin."""
     page = Image.fromarray((ink * 255).astype(np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
     page = ImageOps.expand(page, border=size // 5, fill=0)
-    buffer = BytesIO()
-    (ImageOps.invert(page) if rng.random() < 0.5 else page).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return png_bytes(ImageOps.invert(page) if is_dark else page)

@@ -24,7 +24,7 @@ def scenes_picture(scenes: Sequence[Array], wanted: Sequence[Found], got: Sequen
     rows = -(-shown // _COLUMNS)
     figure = new_figure(1.7 * _COLUMNS, 1.75 * rows + 0.5)
     figure.suptitle(title)
-    axes = figure.subplots(rows, _COLUMNS, squeeze=False).flat
+    axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
     for axis, scene, true, found in zip(axes, scenes[:shown], wanted, got, strict=False):

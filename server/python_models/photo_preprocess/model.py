@@ -1,0 +1,38 @@
+"""Triton model: pictures in, their middle as 32×32 colours out.
+
+Input ``picture`` BYTES [batch, 1]: PNG or JPEG files. Outputs ``image`` FP32 [batch, 3, 32, 32] and ``error`` BYTES
+[batch, 1], "" where the picture was read. A request of which every picture is bad is refused as a whole.
+
+Parameters of ``config.pbtxt``: ``max_pixels`` (default 25000000) refuses larger pictures from their header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import triton_python_backend_utils as pb_utils
+
+from .answering import refusal, summary, text_tensor, whole_number
+from .decoding import DEFAULT_MAX_PIXELS
+from .photo import read_photos
+
+
+class TritonPythonModel:
+    """Decodes, cuts and scales; all of it in ``photo.py``."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Reads the parameters; one that makes no sense keeps the model from loading."""
+        self.max_pixels = whole_number(args, "max_pixels", DEFAULT_MAX_PIXELS)
+
+    def execute(self, requests: Sequence[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
+        """One response for each request; nothing is raised, since Triton 2.51 leaks memory when a model raises."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
+        tensor = pb_utils.get_input_tensor_by_name(request, "picture")
+        if tensor is None:
+            return refusal("input 'picture' is missing")
+        photos, errors = read_photos(tensor.as_numpy().ravel().tolist(), self.max_pixels)
+        if errors and all(errors):
+            return refusal(summary(errors, "picture"))
+        return pb_utils.InferenceResponse([pb_utils.Tensor("image", photos), text_tensor("error", errors)])
