@@ -14,7 +14,7 @@ from maas_export.lint.onnx_header import OnnxHeader
 
 PLAIN_DOMAIN = ""
 ML_DOMAIN = "ai.onnx.ml"
-_KNOWN_DOMAINS = frozenset(
+KNOWN_DOMAINS = frozenset(
     {PLAIN_DOMAIN, ML_DOMAIN, "com.microsoft", "com.microsoft.nchwc", "ai.onnx.preview.training"}
 )
 """The domains whose operators ONNX Runtime's CPU build has."""
@@ -82,7 +82,7 @@ def _check_operators(inspection: Inspection, header: OnnxHeader, path: Path) -> 
     unknown = sorted(
         f"{domain}.{name}"
         for domain, name in header.operators - header.functions
-        if domain not in _KNOWN_DOMAINS
+        if domain not in KNOWN_DOMAINS
     )  # fmt: skip
     if unknown:
         what = f"No Op registered for {', '.join(unknown[:3])}{' and more' if len(unknown) > 3 else ''}"
