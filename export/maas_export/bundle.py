@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,35 +40,43 @@ from maas_export.catalogue import (
     model_named,
     requirements,
 )
-from maas_export.onnx_export import OPSET, export_onnx
+from maas_export.formats.names import format_of, is_derived
 from maas_export.python_models import source_files
-from maas_export.references import reference_of
 
 ONNX_FILE = "model.onnx"
 _RECORDED = ("torch", "onnx", "onnxruntime", "onnxslim", "onnxscript", "numpy", "pillow", "triton-maas")
 TOOL_VERSION = version("triton-maas")
 
 
-def export_bundle(name: str, *, seed: int) -> tuple[Path, bool]:
+def export_bundle(
+    name: str, *, seed: int, bundle_format: str | None = None, data: Path | None = None
+) -> tuple[Path, bool]:
     """Writes the bundle of a catalogue model, not yet verified; returns its folder and whether it is new.
 
     Nothing is written where code, weights, versions and seed are those of a verified bundle that is there already.
+
+    Args:
+        name: of the model.
+        seed: of the golden samples.
+        bundle_format: see :mod:`maas_export.formats.names`; the model's own where it is None.
+        data: what the weights were trained on, where that is not the built-in data.
 
     Raises:
         MaasError: naming the stage that failed; what was there before stays.
     """
     model = model_named(name)
-    target = bundle_dir(name, model.bundle_format)
+    chosen = format_of(model, bundle_format)
+    target = bundle_dir(name, chosen)
     stored = weights.required(name) if isinstance(model, TorchModel) else None
-    key = _key(model, stored, seed)
-    if _is_current(target, key):
+    key = _key(model, chosen, stored, seed)
+    if is_current(target, key):
         return target, False
     staging = target.parent / f".{target.name}.part"
     shutil.rmtree(staging, ignore_errors=True)
     try:
         staging.mkdir(parents=True)
-        _write_payload(model, stored, staging, seed)
-        write_manifest(staging, _manifest(model, stored, staging, key, seed))
+        facts = _write_payload(model, chosen, stored, staging, seed, data)
+        write_manifest(staging, _manifest(model, chosen, stored, staging, key, seed, facts))
         shutil.rmtree(target, ignore_errors=True)
         staging.rename(target)
     except OSError as error:
@@ -106,14 +115,18 @@ def required_digests(model: CatalogueModel, bundles: Path) -> dict[str, str]:
     return digests
 
 
-def _key(model: CatalogueModel, stored: weights.StoredWeights | None, seed: int) -> str:
+def _key(model: CatalogueModel, bundle_format: str, stored: weights.StoredWeights | None, seed: int) -> str:
     package = Path(__file__).parent
     code = {path.relative_to(package).as_posix(): sha256_of(path) for path in sorted(package.rglob("*.py"))}
     sources = source_files(model.source) if isinstance(model, PythonModel) else ()
+    base = read_manifest(_base_of(model)).digest if is_derived(bundle_format) else None
     parts = {
+        "format": bundle_format,
+        "base": base,
         "config": dump_config(config_of(model.spec)),
         "code": code,
         "sources": {path.name: sha256_of(path) for path in sources},
+        "assets": _asset_digests(model) if isinstance(model, PythonModel) else {},
         "weights": stored.record.sha256 if stored else None,
         "steps": required_digests(model, bundles_dir()),
         "versions": _versions(),
@@ -122,7 +135,13 @@ def _key(model: CatalogueModel, stored: weights.StoredWeights | None, seed: int)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _is_current(target: Path, key: str) -> bool:
+def _asset_digests(model: PythonModel) -> dict[str, str]:
+    contents = {name: asset.encode() if isinstance(asset, str) else asset for name, asset in model.assets.items()}
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+
+
+def is_current(target: Path, key: str) -> bool:
+    """Whether a verified bundle with this key lies there, whole."""
     if not (target / MANIFEST_FILE).is_file():
         return False
     try:
@@ -133,12 +152,34 @@ def _is_current(target: Path, key: str) -> bool:
     return manifest.key == key and stamp is not None and stamp.passed and not changed_files(target, manifest)
 
 
-def _write_payload(model: CatalogueModel, stored: weights.StoredWeights | None, folder: Path, seed: int) -> None:
+def _base_of(model: CatalogueModel) -> Path:
+    """The bundle that the derived formats are made from."""
+    return bundle_dir(model.name, model.bundle_format)
+
+
+def _write_payload(
+    model: CatalogueModel,
+    bundle_format: str,
+    stored: weights.StoredWeights | None,
+    folder: Path,
+    seed: int,
+    data: Path | None,
+) -> dict[str, Any]:
+    """Writes all files but the manifest; returns what its format adds to the manifest."""
+    if is_derived(bundle_format) and isinstance(model, TorchModel) and stored is not None:
+        from maas_export.formats.derived import Derivation, write_derived
+
+        return write_derived(Derivation(model, bundle_format, _base_of(model), stored.record, seed, data), folder)
     (folder / CONFIG_FILE).write_text(dump_config(config_of(model.spec)), encoding="utf-8")
     if model.spec.labels:
-        (folder / LABELS_FILE).write_text(labels_text(model.spec.labels), encoding="utf-8")
+        labels = stored.labels if stored is not None and stored.labels else model.spec.labels
+        (folder / LABELS_FILE).write_text(labels_text(labels), encoding="utf-8")
     weights_of: Mapping[str, str | None] = {}
+    facts: dict[str, Any] = {}
     if isinstance(model, TorchModel) and stored is not None:
+        from maas_export.onnx_export import OPSET, export_onnx
+
+        facts = {"opset": OPSET}
         export_onnx(model, model.exported(stored.load_into(model.build())).eval(), folder / ONNX_FILE)
         weights_of = {model.name: stored.record.sha256}
     elif isinstance(model, PythonModel):
@@ -148,10 +189,13 @@ def _write_payload(model: CatalogueModel, stored: weights.StoredWeights | None, 
             (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
     if requirements(model):
         weights_of = required_weights(model, bundles_dir())
+    from maas_export.references import reference_of
+
     reference = reference_of(model, weights_of)
     if reference is None:
         raise MaasError(f"the torch weights behind {model.name} are not on this machine", "run `maas train` first")
     save_golden(folder / GOLDEN_FILE, samples_of(model, reference, seed, "golden"))
+    return facts
 
 
 def samples_of(model: CatalogueModel, reference: Reference, seed: int, prefix: str) -> list[Sample]:
@@ -165,12 +209,18 @@ def samples_of(model: CatalogueModel, reference: Reference, seed: int, prefix: s
 
 
 def _manifest(
-    model: CatalogueModel, stored: weights.StoredWeights | None, folder: Path, key: str, seed: int
+    model: CatalogueModel,
+    bundle_format: str,
+    stored: weights.StoredWeights | None,
+    folder: Path,
+    key: str,
+    seed: int,
+    facts: dict[str, Any],
 ) -> Manifest:
     files = file_entries(folder)
     return Manifest(
         model=model.name,
-        format=model.bundle_format,
+        format=bundle_format,
         digest=payload_digest(files),
         files=files,
         key=key,
@@ -179,11 +229,11 @@ def _manifest(
         training=_training_figures(stored),
         seed=seed,
         versions=_versions(),
-        opset=OPSET if isinstance(model, TorchModel) else None,
         tolerances={name: ToleranceEntry(**asdict(value)) for name, value in model.spec.tolerances.items()},
         objective=ObjectiveEntry(**asdict(model.spec.objective)),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         tool_version=TOOL_VERSION,
+        **facts,
     )
 
 

@@ -94,6 +94,9 @@ class TorchModel(CatalogueModel):
     recipe: Recipe
     borrows: tuple[str, ...] = ()
     """The Python models whose pure functions prepare this network's inputs."""
+    int8_allowed_drop: float = 0.5
+    """By how much 8-bit numbers may spoil the task's measure: in points (hundredths) of one that should be high, in per
+    cent of one that should be low."""
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -121,6 +124,23 @@ class TorchModel(CatalogueModel):
     @abstractmethod
     def evaluate(self, module: nn.Module, split: Split) -> Evaluation:
         """What ``module`` is worth on the held-out part; baselines may be fitted on the training part."""
+
+    def evaluate_exported(self, module: nn.Module, split: Split) -> Evaluation:
+        """The same of what is served, whose ``forward`` is that of :meth:`exported`.
+
+        Raises:
+            WrongUse: where that is another module, and the model does not say how to judge it.
+        """
+        if type(self).exported is not TorchModel.exported:
+            raise WrongUse(
+                f"what is served of {self.name} is not the module that its measure is taken of",
+                "serve the format onnx, or write evaluate_exported()",
+            )
+        return self.evaluate(module, split)
+
+    def calibration_inputs(self, train: Tensors, rng: np.random.Generator) -> Tensors:
+        """The network's inputs by name, from training data, to take the ranges of its values from."""
+        return self.epoch_data(train, rng)
 
 
 class PretrainedModel(TorchModel):

@@ -2,42 +2,95 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from maas_core.errors import WrongUse
 
+if TYPE_CHECKING:
+    from maas_core.manifest import QuantizationEntry
+
+_FORMATS = ("onnx", "onnx-int8", "onnx-tensorrt", "tensorrt")
+
 
 @click.command(
-    epilog="Example: maas export digits_cnn digits_preprocess digits_postprocess digits",
+    epilog="""Examples:
+
+    maas export digits_cnn digits_preprocess digits_postprocess digits
+
+    maas export digits_cnn --format onnx-int8""",
     short_help="Turn trained models into verified bundles.",
 )
 @click.argument("models", nargs=-1, metavar="MODEL...")
 @click.option("--all", "every", is_flag=True, help="Every model of the catalogue.")
+@click.option("--format", "bundle_format", type=click.Choice(_FORMATS), help="Of a network (default: onnx).")
+@click.option("--data", type=click.Path(path_type=Path), help="onnx-int8: what the weights were trained on.")
 @click.option("--seed", default=0, show_default=True, help="Of the golden samples.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each model.")
-def export(models: tuple[str, ...], every: bool, seed: int, as_json: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each bundle.")
+def export(
+    *,
+    models: tuple[str, ...],
+    every: bool,
+    bundle_format: str | None,
+    data: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
     """Writes and verifies build/bundles/MODEL/FORMAT/ for each MODEL.
 
-    A network needs weights (`maas train`), an ensemble needs the verified bundles of its steps. A bundle that does not
-    pass the ladder stays without its stamp, and `maas publish` refuses it.
+    A network needs weights (`maas train`), an ensemble needs the verified bundles of its steps. The formats onnx-int8,
+    onnx-tensorrt and tensorrt are made from the verified onnx bundle, which is written first where it is not there. A
+    bundle that does not pass the ladder stays without its stamp, and `maas publish` refuses it.
     """
-    from maas_export.bundle import export_bundle
-    from maas_export.catalogue import all_models, in_order
+    from maas_export.catalogue import all_models, in_order, model_named
+    from maas_export.formats.names import format_of, is_derived
 
     if every == bool(models):
         raise WrongUse("which model?", "give the names of some, or --all")
-    for model in in_order(models or tuple(all_models())):
-        bundle, is_new = export_bundle(model, seed=seed)
-        if is_new:
-            _verify(bundle, as_json)
-        elif as_json:
-            click.echo(json.dumps({"model": model, "bundle": str(bundle), "new": False, "passed": True}))
-        else:
-            click.echo(f"{model}: unchanged and verified, nothing to do ({bundle})")
+    if every and bundle_format is not None:
+        raise WrongUse("--all takes every model in its own format", "name the networks that are wanted in another")
+    for name in in_order(models or tuple(all_models())):
+        model = model_named(name)
+        chosen = format_of(model, bundle_format)
+        if is_derived(chosen):
+            _export(name, model.bundle_format, data=None, seed=seed, as_json=as_json)
+        _export(name, chosen, data=data, seed=seed, as_json=as_json)
 
 
-def _verify(bundle: Path, as_json: bool) -> None:
+def _export(name: str, bundle_format: str, *, data: Path | None, seed: int, as_json: bool) -> None:
+    from maas_export.bundle import export_bundle
+
+    bundle, is_new = export_bundle(name, seed=seed, bundle_format=bundle_format, data=data)
+    if is_new:
+        _verify(bundle, data, as_json)
+    elif as_json:
+        click.echo(json.dumps({"model": name, "bundle": str(bundle), "new": False, "passed": True}))
+    else:
+        click.echo(f"{name}: unchanged and verified, nothing to do ({bundle})")
+
+
+def _verify(bundle: Path, data: Path | None, as_json: bool) -> None:
+    from maas_core.manifest import read_manifest
     from maas_export.verify_cli import verify_and_report
 
-    verify_and_report(bundle, seed=1, url=None, numbers_only=False, as_json=as_json)
+    quantization = read_manifest(bundle).quantization
+    if quantization is not None and not as_json:
+        _tell(quantization)
+    verify_and_report(bundle, seed=1, url=None, numbers_only=False, data=data, as_json=as_json)
+
+
+def _tell(found: QuantizationEntry) -> None:
+    shrunk = 1 - found.size_bytes_int8 / found.size_bytes_fp32
+    click.echo(f"size: {found.size_bytes_fp32:,} bytes before, {found.size_bytes_int8:,} after ({shrunk:.0%} less)")
+    click.echo(
+        f"{found.measure} on {found.samples} held-out samples: {found.fp32:.4f} before, {found.int8:.4f} after "
+        f"(calibrated on {found.calibrated_on} training samples)"
+    )
+    for entry in found.speed:
+        click.echo(
+            f"one call of {entry.batch_size}: {entry.fp32_p50_ms:.3f} ms before, {entry.int8_p50_ms:.3f} ms after "
+            "(p50, one thread)"
+        )
+    has = ", ".join(found.instructions) or "no instructions for 8-bit numbers"
+    click.echo(f"measured on {found.processor} ({has})")

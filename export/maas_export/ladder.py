@@ -20,7 +20,7 @@ from maas_core.golden import Sample, Tensors
 from maas_core.manifest import OutputResult, RungResult
 from maas_core.spec import ModelSpec, SequenceBatching, Tolerance
 from maas_export.catalogue import CatalogueModel
-from maas_export.onnx_export import graph_problems
+from maas_export.onnx_export import OPSET, graph_problems
 from maas_export.sequences import run_sequence, step_count
 from maas_export.served_calls import ask
 
@@ -38,6 +38,7 @@ class Task:
     spec: ModelSpec
     tolerances: Mapping[str, Tolerance]
     samples: Sequence[Sample]
+    opset: int = OPSET
 
 
 def climb(name: str, task: Task, answer: Answer) -> RungResult:
@@ -77,11 +78,11 @@ def _top1_agreements(spec: ModelSpec, wanted: Tensors, got: Tensors) -> Iterable
 def onnx_rung(path: Path, task: Task) -> RungResult:
     """The ONNX file in onnxruntime, in this process: its signature first, then its answers."""
     try:
-        problems = graph_problems(onnx.load(path, load_external_data=False), task.spec)
+        problems = graph_problems(onnx.load(path, load_external_data=False), task.spec, task.opset)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  # onnx and onnxruntime raise many types for a file that is no model
-        return failed("onnx", _one_line(error))
-    result = climb("onnx", task, _session_answer(session, task.spec.sequence))
+        return failed("onnx", one_line(error))
+    result = climb("onnx", task, session_answer(session, task.spec.sequence))
     if problems:
         return result.model_copy(
             update={"passed": False, "detail": "; ".join([*problems, *([result.detail] if result.detail else [])])}
@@ -89,7 +90,8 @@ def onnx_rung(path: Path, task: Task) -> RungResult:
     return result
 
 
-def _session_answer(session: onnxruntime.InferenceSession, sequence: SequenceBatching | None) -> Answer:
+def session_answer(session: onnxruntime.InferenceSession, sequence: SequenceBatching | None) -> Answer:
+    """A session as a function of arrays; a stateful model's runs a sequence from its first step to its last."""
     names = [output.name for output in session.get_outputs()]
     wanted = {value.name for value in session.get_inputs()}
 
@@ -97,7 +99,7 @@ def _session_answer(session: onnxruntime.InferenceSession, sequence: SequenceBat
         try:
             values = session.run(names, {name: value for name, value in inputs.items() if name in wanted})
         except Exception as error:  # onnxruntime's own errors share no base class
-            raise RungError(_one_line(error)) from error
+            raise RungError(one_line(error)) from error
         return dict(zip(names, values, strict=True))
 
     if sequence is None:
@@ -113,10 +115,11 @@ def served_rung(name: str, url: str, model: CatalogueModel, task: Task) -> RungR
             try:
                 return ask(client, model, inputs)
             except MaasClientError as error:
-                raise RungError(_one_line(error)) from error
+                raise RungError(one_line(error)) from error
 
         return climb(name, task, answer)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What an error says, without its line breaks, shortened."""
     return " ".join(str(error).split())[:400]

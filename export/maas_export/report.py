@@ -35,4 +35,6 @@ def _rows(rung: RungResult) -> list[tuple[str, ...]]:
 
 
 def _result(passed: bool, detail: str) -> str:
-    return "[green]passed[/]" if passed else f"[red]FAILED[/] {escape(detail)}"
+    if passed:
+        return f"[green]passed[/] {escape(detail)}".rstrip()
+    return f"[red]FAILED[/] {escape(detail)}"

@@ -26,14 +26,20 @@ from maas_core.manifest import (
 )
 from maas_core.serving import Served, serve
 from maas_export.bundle import ONNX_FILE, TOOL_VERSION, required_digests, required_weights, samples_of
+from maas_export.bundle_model import BundleModel, model_of
 from maas_export.catalogue import CatalogueModel, EnsembleModel, TorchModel, model_named, requirements
+from maas_export.formats.names import INT8, TENSORRT
+from maas_export.formats.rungs import engine_rung, int8_rungs
+from maas_export.imported.rungs import imported_rungs
 from maas_export.ladder import Task, climb, failed, onnx_rung, served_rung
 from maas_export.references import reference_of
 
 _SCRATCH_VERSION = 1
 
 
-def verify_bundle(bundle: Path, *, seed: int, url: str | None = None, numbers_only: bool = False) -> Verification:
+def verify_bundle(
+    bundle: Path, *, seed: int, url: str | None = None, numbers_only: bool = False, data: Path | None = None
+) -> Verification:
     """Climbs the ladder on a finished bundle and stamps its manifest with the outcome.
 
     Args:
@@ -41,22 +47,24 @@ def verify_bundle(bundle: Path, *, seed: int, url: str | None = None, numbers_on
         seed: of the fresh requests that are asked beside the golden ones.
         url: hold this running server against the bundle instead of a scratch one; nothing is stamped.
         numbers_only: do not mind files that were changed after export; nothing is stamped.
+        data: what the weights were trained on, where that is not the built-in data; a quantized graph is judged on it.
 
     Raises:
         NotHeld: where the folder is no bundle, or a step of an ensemble is missing or not verified.
     """
     manifest = read_manifest(bundle)
-    model = model_named(manifest.model)
+    model = model_of(bundle, manifest)
     bundles = bundle.absolute().parent.parent
     requires = required_digests(model, bundles)
     rungs = [] if numbers_only else [_files_rung(bundle, manifest)]
-    task, reference_rung = _task(model, manifest, bundle, bundles, seed)
-    rungs += [reference_rung] if reference_rung else []
-    if isinstance(model, TorchModel):
-        rungs.append(onnx_rung(bundle / ONNX_FILE, task))
+    if manifest.format == INT8 and isinstance(model, TorchModel):
+        task, own_rungs = int8_rungs(model, manifest, bundle, seed, data)
+    else:
+        task, own_rungs = _own_rungs(model, manifest, bundle, bundles, seed)
+    rungs += own_rungs
     if url:
         rungs.append(served_rung(url.partition(":")[0], url, model, task))
-    else:
+    elif manifest.format != TENSORRT:
         with _scratch_server(model, bundle, bundles) as served:
             rungs += _served_rungs(served, model, task)
     verification = Verification(
@@ -77,6 +85,21 @@ def _files_rung(bundle: Path, manifest: Manifest) -> RungResult:
     return RungResult(
         rung="files", passed=not problems, samples=len(manifest.files), outputs=(), detail="; ".join(problems)
     )
+
+
+def _own_rungs(
+    model: CatalogueModel, manifest: Manifest, bundle: Path, bundles: Path, seed: int
+) -> tuple[Task, list[RungResult]]:
+    """The rungs before a server is asked, and what all later ones are held to."""
+    if isinstance(model, BundleModel):
+        return imported_rungs(model, bundle, seed)
+    task, reference_rung = _task(model, manifest, bundle, bundles, seed)
+    rungs = [reference_rung] if reference_rung else []
+    if manifest.format == TENSORRT:
+        rungs.append(engine_rung(manifest, bundle, task))
+    elif isinstance(model, TorchModel):
+        rungs.append(onnx_rung(bundle / ONNX_FILE, task))
+    return task, rungs
 
 
 def _task(

@@ -16,18 +16,57 @@ from maas_core.errors import NotHeld
 @click.option("--seed", default=1, show_default=True, help="Of the fresh requests beside the golden ones.")
 @click.option("--url", help="Hold this running server against the bundle (grpc://… or http://…); stamps nothing.")
 @click.option("--numbers-only", is_flag=True, help="Do not mind files changed after export; stamps nothing.")
+@click.option("--data", type=click.Path(path_type=Path), help="onnx-int8: what the weights were trained on.")
+@click.option("--bisect", is_flag=True, help="Name the first ONNX node that leaves the tolerance; stamps nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each bundle.")
-def verify(bundles: tuple[Path, ...], seed: int, url: str | None, numbers_only: bool, as_json: bool) -> None:
+def verify(
+    *,
+    bundles: tuple[Path, ...],
+    seed: int,
+    url: str | None,
+    numbers_only: bool,
+    data: Path | None,
+    bisect: bool,
+    as_json: bool,
+) -> None:
     """Climbs the ladder torch, ONNX, served over HTTP, served over gRPC, and stamps each BUNDLE that passes.
 
     Each rung answers the golden samples and fresh seeded ones at several batch sizes. Names, datatypes, shapes, values
-    and the task's own answer are compared. Exit code 1 where a rung diverges, with the first one named.
+    and the task's own answer are compared. All bundles are looked at; exit code 1 where one diverges, with the first
+    rung and output named.
     """
+    if bisect:
+        for bundle in bundles:
+            _bisect_and_report(bundle, seed, as_json)
+        return
+    diverged: list[NotHeld] = []
     for bundle in bundles:
-        verify_and_report(bundle, seed=seed, url=url, numbers_only=numbers_only, as_json=as_json)
+        try:
+            verify_and_report(bundle, seed=seed, url=url, numbers_only=numbers_only, data=data, as_json=as_json)
+        except NotHeld as error:
+            if len(bundles) == 1:
+                raise
+            click.echo(f"maas verify: {error.message}", err=True)
+            diverged.append(error)
+    if diverged:
+        raise NotHeld(f"{len(diverged)} of {len(bundles)} bundles did not pass")
 
 
-def verify_and_report(bundle: Path, *, seed: int, url: str | None, numbers_only: bool, as_json: bool) -> None:
+def _bisect_and_report(bundle: Path, seed: int, as_json: bool) -> None:
+    from maas_export.bisection import bisect_bundle
+
+    outcome = bisect_bundle(bundle, seed=seed)
+    if as_json:
+        click.echo(json.dumps({"bundle": str(bundle), **outcome.as_dict()}))
+    if outcome.divergence is not None:
+        raise NotHeld(f"{bundle}: {outcome.in_words}")
+    if not as_json:
+        click.echo(f"{bundle}: {outcome.in_words}")
+
+
+def verify_and_report(
+    bundle: Path, *, seed: int, url: str | None, numbers_only: bool, as_json: bool, data: Path | None = None
+) -> None:
     """Verifies one bundle and shows the outcome.
 
     Raises:
@@ -36,7 +75,7 @@ def verify_and_report(bundle: Path, *, seed: int, url: str | None, numbers_only:
     from maas_export.report import print_verification
     from maas_export.verify import first_divergence, verify_bundle
 
-    verification = verify_bundle(bundle, seed=seed, url=url, numbers_only=numbers_only)
+    verification = verify_bundle(bundle, seed=seed, url=url, numbers_only=numbers_only, data=data)
     if as_json:
         click.echo(json.dumps({"bundle": str(bundle), **verification.model_dump(mode="json")}))
     else:
