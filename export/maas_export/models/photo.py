@@ -174,7 +174,7 @@ class Photo(EnsembleModel, Judged):
         "middle",
         limits="see `photo_cnn`; a patch of 32 to 48 pixels of the photograph is what it knows, not the whole of it",
     )
-    example = MappingProxyType({"picture": Path("examples/photo/cat_fur.png")})
+    example = MappingProxyType({"picture": Path("examples/photo/cat_eye.png")})
 
     def sample_inputs(self, rng: np.random.Generator, size: int) -> Tensors:
         """See :meth:`PhotoPreprocess.sample_inputs`."""
