@@ -79,7 +79,7 @@ class AdoptionLstm(TorchModel):
     )
     borrows = ("adoption_preprocess",)
     recipe = Recipe(
-        epochs=20,
+        epochs=8,
         batch_size=64,
         learning_rate=3e-3,
         weight_decay=1e-4,
