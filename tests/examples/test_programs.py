@@ -78,6 +78,7 @@ def test_a_stream_is_shown_as_one_text(desk: Desk, language: str) -> None:
     done = desk.run(language, "chat")
     assert done.returncode == 0, done.stderr
     assert done.stdout == 'it\'s "one" \\two é\nthree %d four \n'
+    assert desk.run(language, "chat", "ends\n\n").stdout == "ends\n\n \n"
 
 
 @every_language
