@@ -10,7 +10,7 @@ url=${2:-http://127.0.0.1:8000}
 
 # A JSON string: a backslash before quotes and backslashes, and \n and \t in place of what they stand for.
 quoted() {
-  printf %s "$1" | awk '{ gsub(/[\\"]/, "\\\\&"); gsub(/\t/, "\\t"); printf "%s%s", (NR > 1 ? "\\n" : ""), $0 }'
+  printf '%s\n' "$1" | awk '{ gsub(/[\\"]/, "\\\\&"); gsub(/\t/, "\\t"); printf "%s%s", (NR > 1 ? "\\n" : ""), $0 }'
 }
 
 body='{"prompt": "'$(quoted "$prompt")'", "max_tokens": 32}'
