@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from maas_core.errors import MaasError
 from maas_core.golden import Array
 from maas_core.spec import ModelSpec, TensorSpec, graph_inputs, graph_outputs
 from maas_export.catalogue import TorchModel
+from maas_export.onnx_names import give_names, reserved
 from maas_export.recurrent_export import recurrent_layers_as_loops
 
 OPSET = 20
@@ -28,7 +27,6 @@ OPSET = 20
 IR_VERSION = 10
 """The newest that onnxruntime 1.19 of Triton 24.10 reads."""
 BATCH_AXIS = "batch"
-_MOST_CALLS = 20_000
 _EXAMPLE_BATCH = 2
 """Size 1 on a dynamic axis would be taken for a constant."""
 
@@ -38,6 +36,19 @@ def export_onnx(model: TorchModel, module: nn.Module, path: Path) -> None:
 
     Raises:
         MaasError: where the module is in training mode, or the graph does not keep the spec's names and axes.
+    """
+    graph = slimmed(unslimmed(captured(model, module)))
+    problems = graph_problems(graph, model.spec)
+    if problems:
+        raise MaasError(f"the ONNX graph of {model.name} does not fit its spec: {'; '.join(problems)}", "mend the spec")
+    onnx.save(graph, path)
+
+
+def captured(model: TorchModel, module: nn.Module) -> torch.onnx.ONNXProgram:
+    """The graph as torch gives it, and the torch program that it was made from.
+
+    Raises:
+        MaasError: where the module is in training mode, or torch makes no program of it.
     """
     if any(part.training for part in module.modules()):
         raise MaasError(f"{model.name} is in training mode", "call eval() on the module before exporting it")
@@ -51,18 +62,21 @@ def export_onnx(model: TorchModel, module: nn.Module, path: Path) -> None:
             tuple(torch.from_numpy(value) for value in inputs.values()),
             dynamo=True,
             opset_version=OPSET,
-            input_names=list(inputs),
-            output_names=[tensor.name for tensor in graph_outputs(model.spec)],
+            input_names=reserved(list(inputs)),
+            output_names=reserved([tensor.name for tensor in graph_outputs(model.spec)]),
             dynamic_shapes=tuple(_dynamic_axes(tensor, model.spec) for tensor in graph_inputs(model.spec)),
             verbose=False,
         )
     if program is None:
         raise MaasError(f"torch.onnx.export gave no program for {model.name}", "try another torch version")
-    graph = _slimmed(program.model_proto)
-    problems = graph_problems(graph, model.spec)
-    if problems:
-        raise MaasError(f"the ONNX graph of {model.name} does not fit its spec: {'; '.join(problems)}", "mend the spec")
-    onnx.save(graph, path)
+    return program
+
+
+def unslimmed(program: torch.onnx.ONNXProgram) -> onnx.ModelProto:
+    """Every node that torch wrote; where each comes from stands in its metadata."""
+    graph: onnx.ModelProto = program.model_proto
+    give_names(graph)
+    return graph
 
 
 def _example_inputs(model: TorchModel) -> dict[str, Array]:
@@ -81,21 +95,9 @@ def _dynamic_axes(tensor: TensorSpec, spec: ModelSpec) -> dict[int, str]:
     return {0: BATCH_AXIS, **axes} if offset else axes
 
 
-@contextmanager
-def _deep_recursion() -> Iterator[None]:
-    """onnxslim walks from the last node to the first by calling itself: a graph of six encoder layers is too deep."""
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, _MOST_CALLS))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(limit)
-
-
-def _slimmed(model: onnx.ModelProto) -> onnx.ModelProto:
+def slimmed(model: onnx.ModelProto) -> onnx.ModelProto:
     """Constants folded, and without the metadata, which holds paths of the building machine."""
-    with _deep_recursion():
-        slim: onnx.ModelProto = onnxslim.slim(model)
+    slim: onnx.ModelProto = onnxslim.slim(model)
     slim.ir_version = IR_VERSION
     slim.doc_string = ""
     for holder in (slim, slim.graph, *slim.graph.node, *slim.graph.input, *slim.graph.output, *slim.graph.value_info):
@@ -105,12 +107,12 @@ def _slimmed(model: onnx.ModelProto) -> onnx.ModelProto:
     return slim
 
 
-def graph_problems(model: onnx.ModelProto, spec: ModelSpec) -> list[str]:
+def graph_problems(model: onnx.ModelProto, spec: ModelSpec, opset: int = OPSET) -> list[str]:
     """What in the graph's signature contradicts the spec, a few words each; empty where nothing does."""
     problems = [
-        f"opset is {entry.version}, wanted {OPSET}"
+        f"opset is {entry.version}, wanted {opset}"
         for entry in model.opset_import
-        if entry.domain in ("", "ai.onnx") and entry.version != OPSET
+        if entry.domain in ("", "ai.onnx") and entry.version != opset
     ]
     batched = spec.serving.max_batch_size > 0
     for kind, wanted, values in (

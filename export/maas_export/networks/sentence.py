@@ -26,10 +26,10 @@ class SentenceEncoder(nn.Module):
             intermediate_size=1536,
             max_position_embeddings=512,
             layer_norm_eps=1e-12,
-            # Written out, so that the graph needs no operator for attention.
-            attn_implementation="eager",
         )
-        self.bert: Any = BertModel(config, add_pooling_layer=False)
+        make: Any = BertModel._from_config
+        # "eager": attention written out, which gives the smaller graph.
+        self.bert = make(config, attn_implementation="eager", add_pooling_layer=False)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """[batch, tokens] each (the mask is 0 for padding) -> [batch, 384] of length 1; 0 for a row of padding only."""

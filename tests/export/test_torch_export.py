@@ -1,7 +1,8 @@
-"""Recurrent layers keep a free length in every export of a process, not only in the first."""
+"""What torch.onnx.export does wrong by itself: recurrent layers exported twice, names that are taken."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +69,37 @@ def test_the_second_export_has_a_free_length_too(kind: str, tmp_path: Path) -> N
             with torch.inference_mode():
                 wanted = module(torch.from_numpy(steps)).numpy()
             assert np.allclose(session.run(None, {"steps": steps})[0], wanted, atol=1e-6)
+
+
+class Looked(nn.Module):
+    """An ``nn.Embedding``'s values are named ``embedding`` by torch, as the output is by the spec."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(5, 4)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        values: Tensor = self.table(numbers).cumsum(dim=1) * 2
+        return values
+
+
+class Named(Recurrent):
+    spec = replace(
+        Recurrent.spec,
+        name="named",
+        inputs=(TensorSpec("numbers", "INT64", ("length",), "rows of the table"),),
+        outputs=(TensorSpec("embedding", "FP32", ("length", 4), "values"),),
+    )
+
+    def sample_inputs(self, rng: np.random.Generator, size: int) -> Tensors:
+        return {"numbers": rng.integers(0, 5, (size, 7))}
+
+
+def test_an_output_may_be_named_like_a_value_inside(tmp_path: Path) -> None:
+    module = Looked().eval()
+    export_onnx(Named(), module, tmp_path / "named.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "named.onnx")
+    numbers = np.array([[1, 2, 4], [0, 3, 3]])
+    with torch.inference_mode():
+        wanted = module(torch.from_numpy(numbers)).numpy()
+    assert np.allclose(session.run(["embedding"], {"numbers": numbers})[0], wanted)
