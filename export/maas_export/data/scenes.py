@@ -90,12 +90,12 @@ def _free_place(
     for _ in range(_TRIES):
         left, top = int(rng.integers(SIZE - width + 1)), int(rng.integers(SIZE - height + 1))
         box = (left, top, left + width, top + height)
-        if all(_overlap(box, other) <= _MOST_OVERLAP for other in boxes):
+        if all(overlap_share(box, other) <= _MOST_OVERLAP for other in boxes):
             return box
     return None
 
 
-def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> float:
+def overlap_share(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> float:
     """The area in common as a share of the smaller box."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
