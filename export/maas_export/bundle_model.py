@@ -99,11 +99,19 @@ class BundleModel(CatalogueModel):
         self.spec = record.spec
         self._golden = golden
 
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """As of every model; without a batch axis two requests, so that dynamic axes have two sizes."""
+        return super().batch_sizes if self.spec.serving.max_batch_size else (1, 2)
+
     def sample_inputs(self, rng: np.random.Generator, size: int) -> Tensors:
-        """Made-up values in the recorded ranges, or rows of the golden samples; dynamic axes have a recorded size."""
+        """Made-up values in the recorded ranges, or rows of the golden samples.
+
+        The sizes of dynamic axes go by ``size``, so that requests of several sizes have each of them.
+        """
         if self.record.from_samples:
             return _rows(self._golden[-1].inputs, rng, size, is_batched=self.spec.serving.max_batch_size > 0)
-        sizes = {name: int(rng.choice(among)) for name, among in sorted(self.record.axis_sizes.items())}
+        sizes = {name: among[size % len(among)] for name, among in self.record.axis_sizes.items()}
         leading = (size,) if self.spec.serving.max_batch_size else ()
         return {
             tensor.name: made_up(tensor, self.record.ranges[tensor.name], (*leading, *_shape(tensor, sizes)), rng)

@@ -21,6 +21,7 @@ from maas_core.manifest import OutputResult, RungResult
 from maas_core.spec import ModelSpec, SequenceBatching, Tolerance
 from maas_export.catalogue import CatalogueModel
 from maas_export.onnx_export import OPSET, graph_problems
+from maas_export.onnx_text import as_bytes, as_text
 from maas_export.sequences import run_sequence, step_count
 from maas_export.served_calls import ask
 
@@ -97,10 +98,10 @@ def session_answer(session: onnxruntime.InferenceSession, sequence: SequenceBatc
 
     def answer(inputs: Tensors) -> Tensors:
         try:
-            values = session.run(names, {name: value for name, value in inputs.items() if name in wanted})
+            values = session.run(names, {name: as_text(value) for name, value in inputs.items() if name in wanted})
         except Exception as error:  # onnxruntime's own errors share no base class
             raise RungError(one_line(error)) from error
-        return dict(zip(names, values, strict=True))
+        return {name: as_bytes(np.asarray(value)) for name, value in zip(names, values, strict=True)}
 
     if sequence is None:
         return answer

@@ -40,6 +40,7 @@ from maas_export.imported.source import Source, read_source
 from maas_export.imported.trial import (
     Trial,
     answered,
+    check_steady,
     depends_on_its_batch,
     find_sizes,
     given_samples,
@@ -61,7 +62,7 @@ class _Decided:
     signature: Signature
     ranges: dict[str, InputRange]
     sizes: dict[str, tuple[int, ...]]
-    given: Sequence[Tensors]
+    given: Tensors | None
     guesses: tuple[Guess, ...]
 
 
@@ -116,45 +117,53 @@ def import_onnx(path: Path, name: str, wishes: Wishes, *, seed: int) -> tuple[Pa
 def _decide(source: Source, session: PlainSession, wishes: Wishes) -> _Decided:
     signature, guesses = signature_of(source, session, wishes)
     ranges, range_guesses = ranges_of(source.model, [_tensor_spec(tensor, lead=0) for tensor in signature.inputs])
-    while True:
-        trial = Trial(session, signature, ranges)
-        if wishes.sample_inputs is not None:
-            batch_sizes = _batch_sizes(signature)
-            given = given_samples(wishes.sample_inputs, signature, batch_sizes)
-            return _Decided(signature, ranges, {}, given, (*guesses, _given_guess(wishes.sample_inputs)))
-        sizes, size_guesses = find_sizes(trial, wishes)
-        value_guesses = settle_values(trial, sizes)
-        reason = depends_on_its_batch(trial, sizes) if signature.is_batched else ""
-        if not reason:
-            break
-        if wishes.is_batched:
-            raise WrongUse(f"the model cannot be batched: {reason}", "give --no-batch")
-        signature, guesses = signature_of(source, session, replace(wishes, is_batched=False))
-        guesses = [replace(guess, reason=reason) for guess in guesses]
+    if wishes.sample_inputs is not None:
+        return _decide_by_samples(wishes.sample_inputs, Trial(session, signature, ranges), guesses)
+    trial = Trial(session, signature, ranges)
+    sizes, size_guesses = find_sizes(trial, wishes)
+    value_guesses = settle_values(trial, sizes)
+    smallest = {axis: min(among) for axis, among in sizes.items()}
+    check_steady(trial, trial.inputs(1, smallest))
+    reason = depends_on_its_batch(trial, trial.inputs(3, smallest)) if signature.is_batched else ""
+    if reason:
+        return _decide_without_batch(source, session, wishes, reason)
+    overtaken = {f"values of {name}" for name, among in ranges.items() if trial.ranges[name] != among}
+    range_guesses = [guess for guess in range_guesses if guess.subject not in overtaken]
     fixed = {axis: among[0] for axis, among in sizes.items() if len(set(among)) == 1}
     return _Decided(
         signature.with_sizes(fixed),
         trial.ranges,
         {axis: among for axis, among in sizes.items() if axis not in fixed},
-        (),
+        None,
         (*guesses, *size_guesses, *range_guesses, *value_guesses),
     )
 
 
-def _batch_sizes(signature: Signature) -> tuple[int, ...]:
-    largest = max(signature.max_batch_size, 1)
-    return tuple(sorted({size for size in (1, 2, 3, largest) if size <= largest}))
+def _decide_without_batch(source: Source, session: PlainSession, wishes: Wishes, reason: str) -> _Decided:
+    if wishes.is_batched:
+        raise WrongUse(f"the model cannot be batched: {reason}", "give --no-batch")
+    decided = _decide(source, session, replace(wishes, is_batched=False))
+    guesses = [replace(guess, reason=reason) if guess.subject == "batch axis" else guess for guess in decided.guesses]
+    return replace(decided, guesses=tuple(guesses))
+
+
+def _decide_by_samples(path: Path, trial: Trial, guesses: Sequence[Guess]) -> _Decided:
+    """With real inputs nothing is made up: sizes and values are theirs."""
+    given = given_samples(path, trial.signature)
+    check_steady(trial, given)
+    if trial.signature.is_batched:
+        reason = depends_on_its_batch(trial, {name: value[np.arange(3) % len(value)] for name, value in given.items()})
+        if reason:
+            raise WrongUse(f"the model cannot be batched: {reason}", "give --no-batch")
+    return _Decided(trial.signature, trial.ranges, {}, given, (*guesses, _given_guess(path)))
 
 
 def _samples(record: BundleRecord, decided: _Decided, trial: Trial, seed: int) -> list[Sample]:
     """Golden requests with the answers of the graph as it was given."""
-    model = BundleModel(record, [])
+    given = [Sample("given", decided.given, {})] if decided.given is not None else []
+    model = BundleModel(record, given)
     rng = np.random.default_rng(seed)
-    samples = []
-    for position, size in enumerate(_batch_sizes(decided.signature)):
-        inputs = decided.given[position] if decided.given else model.sample_inputs(rng, size)
-        samples.append(answered(trial, f"golden-batch{size}", inputs))
-    return samples
+    return [answered(trial, f"golden-batch{size}", model.sample_inputs(rng, size)) for size in model.batch_sizes]
 
 
 def _tensor_spec(tensor: GraphTensor, *, lead: int, labels: tuple[str, ...] = ()) -> TensorSpec:
@@ -205,7 +214,7 @@ def _record(spec: ModelSpec, decided: _Decided, source: Source) -> BundleRecord:
         opset=source.opset,
         ranges=decided.ranges,
         axis_sizes=decided.sizes,
-        from_samples=bool(decided.given),
+        from_samples=decided.given is not None,
         has_independent_rung=False,
         guesses=decided.guesses,
     )

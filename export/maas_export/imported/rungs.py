@@ -13,8 +13,8 @@ from maas_export.imported.runs import PlainSession, RunFailed
 from maas_export.independent import independent_reference
 from maas_export.ladder import Answer, RungError, Task, climb, failed, one_line, onnx_rung
 
-PLAIN = "onnx-plain"
-INDEPENDENT = "onnx-reference"
+PLAIN = "plain"
+INDEPENDENT = "reference"
 
 
 def imported_rungs(model: BundleModel, bundle: Path, seed: int) -> tuple[Task, list[RungResult]]:

@@ -11,6 +11,7 @@ import onnxruntime
 
 from maas_core.errors import WrongUse
 from maas_core.golden import Tensors
+from maas_export.onnx_text import as_bytes, as_text
 
 _RUN_TIMEOUT_S = 60.0
 _ONLY_FATAL = 4
@@ -64,27 +65,14 @@ class PlainSession:
         timer = threading.Timer(_RUN_TIMEOUT_S, lambda: setattr(run_options, "terminate", True))
         timer.daemon = True
         timer.start()
-        given = {name: _text(value) for name, value in inputs.items()}
+        given = {name: as_text(value) for name, value in inputs.items()}
         try:
             values = self._session.run(names, given, run_options)
         except Exception as error:  # onnxruntime's own errors share no base class
             raise RunFailed(_one_line(error)) from error
         finally:
             timer.cancel()
-        return {name: _bytes(np.asarray(value)) for name, value in zip(names, values, strict=True)}
-
-
-def _text(value: Any) -> Any:
-    """ONNX strings are text; ours are bytes."""
-    if value.dtype != np.object_:
-        return value
-    return np.array([bytes(item).decode() for item in value.reshape(-1)], dtype=np.object_).reshape(value.shape)
-
-
-def _bytes(value: Any) -> Any:
-    if value.dtype.kind not in "OU":
-        return value
-    return np.array([str(item).encode() for item in value.reshape(-1)], dtype=np.object_).reshape(value.shape)
+        return {name: as_bytes(np.asarray(value)) for name, value in zip(names, values, strict=True)}
 
 
 def _one_line(error: BaseException) -> str:

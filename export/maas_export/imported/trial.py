@@ -137,59 +137,51 @@ def _size_guesses(sizes: Mapping[str, Sequence[int]], wishes: Wishes, free: Sequ
 
 
 def settle_values(trial: Trial, sizes: Mapping[str, Sequence[int]]) -> list[Guess]:
-    """Makes sure that the answers to made-up requests are finite and the same every time.
+    """Makes sure that made-up requests get finite answers: where they do not, floats are taken from 0 to 1."""
+    smallest = {axis: min(among) for axis, among in sizes.items()}
+    if _is_finite(_answer(trial, trial.inputs(1, smallest))):
+        return []
+    trial.ranges = {
+        name: replace(among, kind="uniform") if among.kind == "normal" else among
+        for name, among in trial.ranges.items()
+    }
+    reason = "with negative ones the graph answers NaN or infinity"
+    return [Guess("values of floats", "random, 0 to 1", reason, "--sample-inputs FILE.npz")]
+
+
+def check_steady(trial: Trial, inputs: Tensors) -> None:
+    """Makes sure that a request gets a finite answer, and the same one again.
 
     Raises:
-        WrongUse: where they are not.
+        WrongUse: where it does not.
     """
-    smallest = {axis: min(among) for axis, among in sizes.items()}
-    guesses = []
-    inputs = trial.inputs(1, smallest)
     answer = _answer(trial, inputs)
     if not _is_finite(answer):
-        trial.ranges = {
-            name: replace(among, kind="uniform") if among.kind == "normal" else among
-            for name, among in trial.ranges.items()
-        }
-        inputs = trial.inputs(1, smallest)
-        answer = _answer(trial, inputs)
-        guesses = [
-            Guess(
-                "values of floats",
-                "random, 0 to 1",
-                "with negative ones the graph answers NaN",
-                "--sample-inputs FILE.npz",
-            )
-        ]
-    if not _is_finite(answer):
-        raise WrongUse("the model answers NaN or infinity to random inputs", "give real ones with --sample-inputs")
+        raise WrongUse("the model answers NaN or infinity", "give real inputs with --sample-inputs")
     again = _answer(trial, inputs)
     if any(not np.array_equal(answer[name], again[name]) for name in answer):
         raise WrongUse(
             "the model answers the same request differently each time",
             "export it in inference mode (eval()), without random operators",
         )
-    return guesses
 
 
-def depends_on_its_batch(trial: Trial, sizes: Mapping[str, Sequence[int]]) -> str:
-    """Why the first axis is no batch axis after all; empty where rows of a batch answer as they do alone."""
-    smallest = {axis: min(among) for axis, among in sizes.items()}
-    inputs = trial.inputs(3, smallest)
-    together = _answer(trial, inputs)
+def depends_on_its_batch(trial: Trial, three: Tensors) -> str:
+    """Why the first axis is no batch axis after all; empty where three samples answer as each does alone."""
+    together = _answer(trial, three)
     for name, value in together.items():
         if value.shape[:1] != (3,):
             return f"three samples give {name!r} the shape {list(value.shape)}"
     for row in range(3):
-        alone = _answer(trial, {name: value[row : row + 1] for name, value in inputs.items()})
+        alone = _answer(trial, {name: value[row : row + 1] for name, value in three.items()})
         mine = {name: value[row : row + 1] for name, value in together.items()}
         if any(not result.passed for result in compare(mine, alone, _SAME_ROWS)):
             return "a sample's answer depends on the others of its batch"
     return ""
 
 
-def given_samples(path: Path, signature: Signature, batch_sizes: Sequence[int]) -> list[Tensors]:
-    """Requests of a person's own, one for each batch size, from an ``.npz`` file.
+def given_samples(path: Path, signature: Signature) -> Tensors:
+    """A person's own inputs from an ``.npz`` file; in a batched model the first axis counts samples.
 
     Raises:
         WrongUse: where the file does not hold what the model takes.
@@ -212,12 +204,11 @@ def given_samples(path: Path, signature: Signature, batch_sizes: Sequence[int]) 
         if arrays[name].ndim != len(tensor.dims):
             raise WrongUse(f"{name!r} of {path} has {arrays[name].ndim} axes", f"the model takes {len(tensor.dims)}")
     if not signature.is_batched:
-        return [arrays]
+        return arrays
     counts = {len(value) for value in arrays.values()}
     if len(counts) > 1 or 0 in counts:
         raise WrongUse(f"the arrays of {path} have {sorted(counts)} samples", "give each as many, and at least one")
-    (count,) = counts
-    return [{name: value[np.arange(size) % count] for name, value in arrays.items()} for size in batch_sizes]
+    return arrays
 
 
 def answered(trial: Trial, name: str, inputs: Tensors) -> Sample:
@@ -228,7 +219,7 @@ def answered(trial: Trial, name: str, inputs: Tensors) -> Sample:
     """
     outputs = _answer(trial, inputs)
     if not _is_finite(outputs):
-        raise WrongUse(f"the model answers NaN or infinity to {name}", "give real inputs with --sample-inputs")
+        raise WrongUse("the model answers NaN or infinity", "give real inputs with --sample-inputs")
     return Sample(name, inputs, outputs)
 
 
