@@ -37,7 +37,7 @@ def verify(
     """
     if bisect:
         for bundle in bundles:
-            _bisect_and_report(bundle, seed, as_json)
+            _bisect_and_report(bundle, as_json)
         return
     diverged: list[NotHeld] = []
     for bundle in bundles:
@@ -52,10 +52,10 @@ def verify(
         raise NotHeld(f"{len(diverged)} of {len(bundles)} bundles did not pass")
 
 
-def _bisect_and_report(bundle: Path, seed: int, as_json: bool) -> None:
+def _bisect_and_report(bundle: Path, as_json: bool) -> None:
     from maas_export.bisection import bisect_bundle
 
-    outcome = bisect_bundle(bundle, seed=seed)
+    outcome = bisect_bundle(bundle)
     if as_json:
         click.echo(json.dumps({"bundle": str(bundle), **outcome.as_dict()}))
     if outcome.divergence is not None:
