@@ -71,7 +71,7 @@ class PhotoCnn(Classifier):
         limits="the built-in classes are ten photographs, not ten kinds of thing: it has never seen another cat",
     )
     borrows = ("photo_preprocess",)
-    recipe = Recipe(epochs=20, batch_size=128, learning_rate=2e-3, weight_decay=1e-3, optimizer="adamw")
+    recipe = Recipe(epochs=26, batch_size=128, learning_rate=2e-3, weight_decay=1e-3, optimizer="adamw")
 
     def build(self) -> nn.Module:
         """The network with fresh weights."""
@@ -101,10 +101,13 @@ class PhotoCnn(Classifier):
         return {"image": np.clip(image * contrast + light, -1, 1), "label": train["label"]}
 
     def baseline(self, split: Split) -> Mapping[str, float]:
-        """Logistic regression on the colour histogram: 8×8×8 bins of red, green and blue."""
+        """Logistic regression on the colour histogram: 8×8×8 bins of red, green and blue.
+
+        Square roots of the shares and this C make it as strong as it gets on the built-in data.
+        """
         from sklearn.linear_model import LogisticRegression
 
-        regression = LogisticRegression(C=100, max_iter=200, tol=1e-3)
+        regression = LogisticRegression(C=100, max_iter=400)
         regression.fit(_histograms(split.train["image"]), split.train["label"])
         right = regression.predict(_histograms(split.test["image"])) == split.test["label"]
         return {"colour histogram + logistic regression": float(np.mean(right))}
@@ -222,12 +225,12 @@ def _names_in(split: Split) -> list[str]:
 
 
 def _histograms(image: Array) -> Array:
-    """[samples, 512]: the share of pixels in each bin."""
+    """[samples, 512]: the square root of the share of pixels in each bin."""
     bins = (image >> 5).astype(np.int64).reshape(len(image), 3, -1)
     number = (bins[:, 0] * _BINS + bins[:, 1]) * _BINS + bins[:, 2]
     offset = number + np.arange(len(image))[:, None] * _BINS**3
     counts = np.bincount(offset.ravel(), minlength=len(image) * _BINS**3)
-    return np.asarray(counts.reshape(len(image), _BINS**3) / (_SIZE * _SIZE))
+    return np.asarray(np.sqrt(counts.reshape(len(image), _BINS**3) / (_SIZE * _SIZE)))
 
 
 def _sample_patches(rng: np.random.Generator, count: int) -> Array:
