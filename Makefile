@@ -47,8 +47,9 @@ test-full: $(READY)  ## the tests with the long ones
 soak: $(READY)  ## 15 minutes of mixed load while stubs and servers are killed
 	@$(BIN)/python -m tests.soak.soak $(SOAK)
 
-bench: $(READY)  ## embedded Triton beside its limit, FastAPI, LitServe and BentoML
+bench: $(READY)  ## embedded Triton and the client, each beside its peers (BENCH=client: only the client)
 	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
+	@$(if $(BENCH),,PYTHONPATH=tests $(BIN)/python -m bench client)
 
 lint: $(READY)  ## format and mend what ruff can mend
 	@$(BIN)/ruff check --fix .

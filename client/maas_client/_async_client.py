@@ -144,7 +144,7 @@ class AsyncClient(BaseClient[AsyncWire]):
         stream, endpoint = await self._run(
             self._core.begin_stream(model, wanted, model_version=model_version, deadline=deadline)
         )
-        self._check_open()
+        self._lifetime.check()
         try:
             with span_of_stream(stream, self.endpoints[endpoint]) as told:
                 async with aclosing(self._wires[endpoint].stream(told, deadline)) as answers:
@@ -219,9 +219,9 @@ class AsyncClient(BaseClient[AsyncWire]):
 
     async def close(self) -> None:
         """Closes the connections of the running loop. A second call does nothing."""
-        if not self._is_closed:
+        if not self._lifetime.is_over:
             await self._run(self._core.shared_memory.close())
-        self._is_closed = True
+        self._lifetime.is_over = True
         for wire in self._wires:
             await wire.close()
 
@@ -250,7 +250,7 @@ class AsyncClient(BaseClient[AsyncWire]):
 
     @cached_property
     def _driver(self) -> AsyncDriver:
-        return AsyncDriver(self._wires, self.endpoints, self._check_open)
+        return AsyncDriver(self._wires, self.endpoints, self._lifetime)
 
     async def _run(self, operation: Operation[_T]) -> _T:
         return await self._driver.run(operation)

@@ -12,12 +12,13 @@ from maas_client._check import check_model_name
 from maas_client._core import Core
 from maas_client._deadline import Deadline
 from maas_client._endpoints import Breaker, Endpoints
+from maas_client._lifetime import Lifetime
 from maas_client._options import TLS, Options
 from maas_client._retry import NO_RETRY, Retry
 from maas_client._steps import Exchange, Operation
 from maas_client._url import Endpoint
 from maas_client._values import Unset
-from maas_client.errors import ClientClosedError, NameMismatchError, RefusedValueError, TransportError
+from maas_client.errors import NameMismatchError, RefusedValueError, TransportError
 
 if TYPE_CHECKING:
     from maas_client.testing import FakeTransport
@@ -62,7 +63,7 @@ class BaseClient(ABC, Generic[WireT]):
         self._timeout_s = timeout_s
         self._options = Options.make(headers, token, api_key, tls, compression)
         self._core = Core(Endpoints(addresses, breaker), retry or NO_RETRY, hedge_after_s)
-        self._is_closed = False
+        self._lifetime = Lifetime(str(addresses[0]))
         if transport is None:
             self._wires = [self._make_wire(address, self._options) for address in addresses]
         else:
@@ -92,10 +93,6 @@ class BaseClient(ABC, Generic[WireT]):
 
     def _deadline(self, timeout_s: Timeout) -> Deadline:
         return Deadline(self._timeout_s if isinstance(timeout_s, Unset) else timeout_s)
-
-    def _check_open(self) -> None:
-        if self._is_closed:
-            raise ClientClosedError("this client is closed; make a new one", endpoint=str(self.endpoints[0]))
 
     def _health(self, call: LiveCall | ReadyCall, timeout_s: Timeout) -> Operation[bool]:
         """Asks past retries and circuit breaker: the answer "no" is an answer. Any ready server will do."""

@@ -26,6 +26,7 @@ class RequestForm:
         outputs: the names asked for; empty asks for all.
         class_count: so many best classes of each output in place of its values; 0 asks for the values.
         heads: what the codecs made of this form, by protocol, so that they make it once.
+        patterns: what they know of its answers, likewise.
     """
 
     model: str
@@ -34,6 +35,7 @@ class RequestForm:
     outputs: tuple[str, ...] = ()
     class_count: int = 0
     heads: dict[str, bytes] = field(default_factory=dict)
+    patterns: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

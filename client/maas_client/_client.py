@@ -224,7 +224,7 @@ class Client(BaseClient[Wire]):
         stream, endpoint = self._run(
             self._core.begin_stream(model, wanted, model_version=model_version, deadline=deadline)
         )
-        self._check_open()
+        self._lifetime.check()
         try:
             with span_of_stream(stream, self.endpoints[endpoint]) as told:
                 for answer in self._wires[endpoint].stream(told, deadline):
@@ -321,9 +321,9 @@ class Client(BaseClient[Wire]):
 
     def close(self) -> None:
         """Closes the connections. A second call does nothing."""
-        if not self._is_closed:
+        if not self._lifetime.is_over:
             self._run(self._core.shared_memory.close())
-        self._is_closed = True
+        self._lifetime.is_over = True
         for wire in self._wires:
             wire.close()
 
@@ -352,7 +352,7 @@ class Client(BaseClient[Wire]):
 
     @cached_property
     def _driver(self) -> Driver:
-        return Driver(self._wires, self.endpoints, self._check_open)
+        return Driver(self._wires, self.endpoints, self._lifetime)
 
     def _run(self, operation: Operation[_T]) -> _T:
         return self._driver.run(operation)

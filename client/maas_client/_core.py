@@ -81,7 +81,9 @@ class Core:
             index = endpoint
             try:
                 if index is None:
-                    index = yield from self.choose(deadline)
+                    index, must_probe = self.endpoints.choose()
+                    if must_probe:
+                        yield from self._probe(index, deadline)
                 if self._hedge_after_s is None or endpoint is not None or not isinstance(call, InferCall):
                     answer = yield Exchange(call, deadline, index)
                 else:
@@ -111,16 +113,18 @@ class Core:
         """The server whose turn it is; one that did not answer lately is asked first whether it is ready."""
         index, must_probe = self.endpoints.choose()
         if must_probe:
-            where = str(self.endpoints.addresses[index])
             try:
-                is_ready = yield Exchange(ReadyCall(), deadline, index)
-                if not is_ready:
-                    raise UnavailableError("the server is not ready", endpoint=where)
+                yield from self._probe(index, deadline)
             except MaasClientError as error:
                 self.endpoints.circuits[index].failed(error)
                 raise
-            self.endpoints.circuits[index].succeeded()
         return index
+
+    def _probe(self, index: int, deadline: Deadline) -> Operation[None]:
+        is_ready = yield Exchange(ReadyCall(), deadline, index)
+        if not is_ready:
+            raise UnavailableError("the server is not ready", endpoint=str(self.endpoints.addresses[index]))
+        self.endpoints.circuits[index].succeeded()
 
     def description(self, call: MetadataCall | ConfigCall, deadline: Deadline) -> Operation[dict[str, Any]]:
         """The server's answer to a call that is answered with an object."""
@@ -180,7 +184,8 @@ class Core:
         """Checks, sends, and makes the result; sends once more when the server's model turns out to have changed."""
         started = time.monotonic()
         version = self.version(model, model_version)
-        builder = yield from self.builder(model, version, deadline)
+        known = self._known.get((model, version))
+        builder = known.builder if known else (yield from self._fetch(model, version, deadline, -math.inf))
         if split and (parts := builder.split(asked)):
             return (yield from self._infer_parts(parts, model, version, deadline, shared=shared))
         try:

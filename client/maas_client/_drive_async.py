@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import Any, Protocol, TypeVar
 
 from maas_client._calls import Answer, Call, InferAnswer, InferCall
 from maas_client._deadline import Deadline
+from maas_client._lifetime import Lifetime
 from maas_client._steps import Exchange, Operation, Pause, Race, Raced, Step
 from maas_client._stream import StreamCall
 from maas_client._tracing import attempt_span, is_traced
@@ -32,12 +33,12 @@ class AsyncWire(Protocol):
 class AsyncDriver:
     """Runs operations over wires, one for each endpoint: :class:`maas_client._drive.Driver`, awaited."""
 
-    __slots__ = ("_addresses", "_check_open", "_wires")
+    __slots__ = ("_addresses", "_lifetime", "_wires")
 
-    def __init__(self, wires: list[AsyncWire], addresses: tuple[Endpoint, ...], check_open: Callable[[], None]) -> None:
+    def __init__(self, wires: list[AsyncWire], addresses: tuple[Endpoint, ...], lifetime: Lifetime) -> None:
         self._wires = wires
         self._addresses = addresses
-        self._check_open = check_open
+        self._lifetime = lifetime
 
     async def run(self, operation: Operation[_T]) -> _T:
         """Does what an operation asks for, to its end.
@@ -63,10 +64,10 @@ class AsyncDriver:
         import asyncio
 
         if isinstance(step, Exchange):
-            self._check_open()
+            self._lifetime.check()
             return await self._exchange(step)
         if isinstance(step, Race):
-            self._check_open()
+            self._lifetime.check()
             return await self._race(step)
         if isinstance(step, Pause):
             return await asyncio.sleep(step.duration_s)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 from google.protobuf.message import DecodeError, Message
 from tritonclient.grpc import service_pb2 as pb
 
@@ -33,7 +34,7 @@ from maas_client._calls import (
     check_size,
     read_version,
 )
-from maas_client._dtypes import Array, decode
+from maas_client._dtypes import ITEM_SIZE_BYTES, NUMPY_OF, Array, decode
 from maas_client._protobuf import bytes_field, split_bytes_field, to_dict
 from maas_client.errors import BadAnswerError, InternalServerError
 
@@ -184,7 +185,7 @@ def decode_message(call: Call, data: bytes, endpoint: str) -> Answer:
     """
     try:
         if isinstance(call, InferCall):
-            return decode_infer(data, call.shared)
+            return decode_infer(call, data)
         message = _response_type(call).FromString(data)
     except (DecodeError, ValueError) as error:
         raise BadAnswerError(
@@ -203,17 +204,81 @@ def decode_message(call: Call, data: bytes, endpoint: str) -> Answer:
     return to_dict(message.config if isinstance(call, ConfigCall) else message)
 
 
-def decode_infer(data: bytes, shared: SharedTensors | None = None) -> InferAnswer:
-    """Reads the bytes of a ``ModelInferResponse``; ``shared`` holds what did not come with it.
+class _Pattern(NamedTuple):
+    """What answers to requests of one form have in common: all but the values, which stand at the end.
+
+    Attributes:
+        beginning: model, version, names, datatypes and shapes, as bytes.
+        size_bytes: of the whole message.
+        outputs: of each one name, datatype and shape, the bytes before its values, and how many bytes these are.
+    """
+
+    beginning: bytes
+    size_bytes: int
+    model: str
+    version: int
+    outputs: tuple[tuple[str, str, tuple[int, ...], bytes, int], ...]
+
+    @classmethod
+    def of(cls, data: bytes, answer: InferAnswer, datatypes: Mapping[str, str]) -> _Pattern | None:
+        """The pattern of an answer; None where the next one may look otherwise (texts, an id, parameters)."""
+        if answer.request_id or answer.parameters or "BYTES" in datatypes.values():
+            return None
+        outputs = []
+        for name, array in answer.outputs.items():
+            size_bytes = array.size * ITEM_SIZE_BYTES[datatypes[name]]
+            outputs.append(
+                (name, datatypes[name], array.shape, bytes_field(RAW_OUTPUT_CONTENTS, size_bytes), size_bytes)
+            )
+        end_bytes = sum(len(head) + size_bytes for _, _, _, head, size_bytes in outputs)
+        beginning = data[: len(data) - end_bytes]
+        pattern = cls(beginning, len(data), answer.model, answer.version, tuple(outputs))
+        # Fields may come in any order; the values need not be at the end.
+        return pattern if pattern.read(data) else None
+
+    def read(self, data: bytes) -> InferAnswer | None:
+        """The answer in a message that follows the pattern, None where it does not."""
+        if len(data) != self.size_bytes or not data.startswith(self.beginning):
+            return None
+        view = memoryview(data)
+        position = len(self.beginning)
+        outputs: dict[str, Array] = {}
+        for name, datatype, shape, head, size_bytes in self.outputs:
+            if not data.startswith(head, position):
+                return None
+            position += len(head)
+            values = view[position : position + size_bytes]
+            # The size fits by the pattern, so that nothing is left to check but for the odd one of the datatypes.
+            outputs[name] = (
+                decode(values, datatype, shape)
+                if datatype == "BF16"
+                else np.ndarray(shape, NUMPY_OF[datatype], bytearray(values))
+            )
+            position += size_bytes
+        return InferAnswer(self.model, self.version, "", outputs, {})
+
+
+def decode_infer(call: InferCall, data: bytes) -> InferAnswer:
+    """Reads the bytes of a ``ModelInferResponse``.
 
     Raises:
         ValueError, DecodeError: they are not one.
     """
+    pattern: _Pattern | None = call.form.patterns.get("grpc")
+    known = pattern.read(data) if pattern and not call.shared else None
+    if known:
+        return known
     if len(data) < _COPY_BELOW_BYTES:
         message = pb.ModelInferResponse.FromString(data)
-        return _answer(message, message.raw_output_contents, shared)
-    rest, raw = split_bytes_field(data, RAW_OUTPUT_CONTENTS)
-    return _answer(pb.ModelInferResponse.FromString(rest), raw, shared)
+        answer = _answer(message, message.raw_output_contents, call.shared)
+    else:
+        rest, raw = split_bytes_field(data, RAW_OUTPUT_CONTENTS)
+        message = pb.ModelInferResponse.FromString(rest)
+        answer = _answer(message, raw, call.shared)
+    if not call.shared:
+        datatypes = {output.name: output.datatype for output in message.outputs}
+        call.form.patterns["grpc"] = _Pattern.of(data, answer, datatypes)
+    return answer
 
 
 def encode_stream(call: InferCall) -> bytes:

@@ -47,11 +47,9 @@ class _Channel:
             self.channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
 
     def method(self, path: str) -> Callable[..., bytes]:
-        """The callable of a unary method, from bytes to bytes."""
-        known = self.methods.get(path)
-        if known is None:
-            known = self.methods[path] = self.channel.unary_unary(path)
-        return known
+        """Makes the callable of a unary method, from bytes to bytes."""
+        made: Callable[..., bytes] = self.channel.unary_unary(path)
+        return self.methods.setdefault(path, made)
 
 
 class GrpcWire:
@@ -76,7 +74,8 @@ class GrpcWire:
             TransportError, ServerError: by ``maas_client.errors.ERROR_TABLE``.
         """
         path, message = encode_call(call)
-        method = self._own_channel().method(path)
+        channel = self._own_channel()
+        method = channel.methods.get(path) or channel.method(path)
         try:
             data = method(
                 message,

@@ -51,9 +51,11 @@ class Region:
         finally:
             os.close(descriptor)
         self.memory = memoryview(self._map)
+        self.is_busy = False
 
     def mark(self, *, busy: bool) -> None:
         """Notes that a call begins to use it, or that none does."""
+        self.is_busy = busy
         _BUSY_SINCE.pack_into(self.memory, 0, time.monotonic() if busy else 0.0)
 
     def remove(self) -> None:

@@ -195,7 +195,9 @@ class SharedMemory:
 def _remove_names(pid: int, regions: set[Region]) -> None:
     if pid == os.getpid():
         for region in regions:
-            region.remove()
+            # One that a server may still be using keeps its name: it tells the next client to wait.
+            if not region.is_busy:
+                region.remove()
 
 
 def _unregister_stale(index: int, deadline: Deadline) -> Operation[None]:

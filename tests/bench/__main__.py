@@ -17,6 +17,7 @@ import click
 
 from bench import models as all_models
 from bench import startup, tools
+from bench.client.cli import client
 from bench.goals import goals
 from bench.models import Model
 from bench.peers.peer import Peer
@@ -42,7 +43,7 @@ PEERS = {
 _MODELS = "digits_cnn,encoder,lstm"
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--quick",
     is_flag=True,
@@ -65,7 +66,9 @@ _MODELS = "digits_cnn,encoder,lstm"
 @click.option("--models", "model_names", default=_MODELS, show_default=True)
 @click.option("--peers", "peer_names", default=",".join(PEERS), show_default=True)
 @click.option("--name", default="bench", show_default=True, help="Of the files in build/reports/.")
+@click.pass_context
 def main(
+    context: click.Context,
     quick: bool,
     rounds: int,
     seconds: float,
@@ -76,6 +79,8 @@ def main(
     name: str,
 ) -> None:
     """Embedded Triton beside its limit, FastAPI, LitServe and BentoML: same cores, same ONNX files, one run."""
+    if context.invoked_subcommand is not None:
+        return
     # Ends every server that was started, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     counts = tuple(int(text) for text in callers.split(","))
@@ -156,6 +161,9 @@ def _write(records: Records, folder: Path, name: str) -> str:
     )
     draw(records, folder / f"{name}.png")
     return text
+
+
+main.add_command(client)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ _CPU_NOTE = (
 
 def report(records: Records, found: Sequence[Goal]) -> str:
     """All tables."""
-    parts = ["## Goals", "", *_goals(found)]
+    parts = ["## Goals", "", *goal_table(found)]
     for model in dict.fromkeys(cell.model for cell in records.cells):
         parts += ["", f"## {model}", "", *_model(records, model)]
     parts += ["", _CPU_NOTE]
@@ -31,7 +31,8 @@ def report(records: Records, found: Sequence[Goal]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _goals(found: Sequence[Goal]) -> list[str]:
+def goal_table(found: Sequence[Goal]) -> list[str]:
+    """The goals, and which of them are reached."""
     rows = []
     for goal in found:
         value = "not measured" if goal.value is None else f"{goal.value:,.2f}"

@@ -129,7 +129,7 @@ def fake() -> FakeTransport:
 def steps(fake: FakeTransport) -> list[tuple[float, bool, bool]]:
     """The steps that were tried: x, START, END."""
     return [
-        (call.inputs["x"].item(), bool(call.parameters["sequence_start"]), bool(call.parameters["sequence_end"]))
+        (call.inputs["x"].item(), call.sequence_start, call.sequence_end)
         for call in fake.calls
     ]
 
