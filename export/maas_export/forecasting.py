@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -96,16 +97,19 @@ def fitted_logistic(years: Array, share: Array, ahead: int) -> Array:
     """On along the logistic curve (ceiling at most 1) that fits the history best; the last share where none fits."""
     from scipy.optimize import OptimizeWarning, curve_fit
 
-    middle = float(np.clip(years[-1], 5, None))
-    try:
-        with warnings.catch_warnings():
-            # Its estimate of the errors is not used.
+    fits = []
+    for ceiling_odds, log_rate, later in _BEGINNINGS:
+        # The estimate of the errors, of which it may warn, is not used; one beginning may fail where another does not.
+        with warnings.catch_warnings(), contextlib.suppress(RuntimeError):
             warnings.simplefilter("ignore", OptimizeWarning)
-            fit, _ = curve_fit(_logistic, years, share, p0=(0.0, np.log(0.3), middle), maxfev=600)
-    except RuntimeError:
+            fits.append(
+                curve_fit(_logistic, years, share, p0=(ceiling_odds, log_rate, years[-1] + later), maxfev=400)[0]
+            )
+    if not fits:
         return same_as_last(years, share, ahead)
+    best = min(fits, key=lambda fit: float(np.sum((_logistic(years, *fit) - share) ** 2)))
     future: Array = years[-1] + np.arange(1, ahead + 1)
-    return _logistic(future, *fit)
+    return _logistic(future, *best)
 
 
 def _logistic(year: Array, ceiling_odds: float, log_rate: float, middle: float) -> Array:
@@ -115,6 +119,10 @@ def _logistic(year: Array, ceiling_odds: float, log_rate: float, middle: float) 
     value: Array = expit(ceiling_odds) * expit(np.exp(np.clip(log_rate, -20, 5)) * (year - middle))
     return value
 
+
+_BEGINNINGS = ((0.0, -1.0, 0.0), (1.5, -2.0, 10.0), (0.0, -1.0, -8.0))
+"""Where the search for a logistic curve begins: log-odds of the ceiling, logarithm of the rate, and the middle, in years
+after the last one."""
 
 METHODS: Mapping[str, Method] = {
     "same as last year": same_as_last,

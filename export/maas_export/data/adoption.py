@@ -15,8 +15,8 @@ from maas_export.data.split import Split
 YEARS = 36
 LEAST_HISTORY = 6
 """Years that are seen before a forecast is judged."""
-_GENERATED = 8400
-_GENERATED_HELD_OUT = 400
+_GENERATED = 8240
+_GENERATED_HELD_OUT = 240
 _HELD_OUT_SHARE = 0.2
 _LEAST_CURVES = 5
 _LEAST_KNOWN = 12
@@ -25,7 +25,7 @@ IOWA = "Iowa, renewable electricity"
 
 
 def built_in(seed: int) -> Split:
-    """Generated curves, 400 of them held out. None of them was ever observed."""
+    """Generated curves, 240 of them held out. None of them was ever observed."""
     share = generated_curves(np.random.default_rng(seed), _GENERATED)
     known = np.ones(share.shape, np.bool_)
     return _split(share, known, seed, _GENERATED_HELD_OUT, "generated S-curves (Bass and logistic) with noise")

@@ -209,9 +209,9 @@ class TinyGptText(PythonModel):
         data="see `tiny_gpt`",
         licence="see `tiny_gpt`",
         intended_use="streams over gRPC and `generate_stream`: greedy or drawn with a seed, stop strings, cancellation",
-        limits="prompt and answer together hold 255 tokens, about 700 characters; a longer prompt is refused, an answer "
-        "that fills the context ends with `context`. Four streams at a time, others wait. Errors come as errors of the "
-        "stream. See `tiny_gpt`",
+        limits="prompt and answer together hold 255 tokens, about 700 characters; a longer prompt is refused, an "
+        "answer that fills the context ends with `context`. Four streams at a time, others wait. Errors come as "
+        "errors of the stream. See `tiny_gpt`",
     )
     example = MappingProxyType({"prompt": "def read(path):\n", "max_tokens": 32})
 

@@ -1,8 +1,8 @@
 """Triton model: a prompt in, a stream of tokens out, one response for each (decoupled).
 
 Input ``prompt`` BYTES [1]; optional ``max_tokens`` INT32 [1], ``temperature`` FP32 [1], ``top_k`` INT32 [1], ``seed``
-UINT64 [1] and ``stop`` BYTES [stops]. Outputs ``text`` BYTES [1], ``token`` INT32 [1] and ``finish_reason`` BYTES [1], ""
-but on the last response.
+UINT64 [1] and ``stop`` BYTES [stops]. Outputs ``text`` BYTES [1], ``token`` INT32 [1] and ``finish_reason`` BYTES [1],
+"" but on the last response.
 
 Every token is one request to ``tiny_gpt`` on the same server, which gets the keys and values of what came before with
 it. Between two tokens it is looked whether the caller is still there.
