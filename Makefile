@@ -51,6 +51,9 @@ bench: $(READY)  ## embedded Triton and the client, each beside its peers (BENCH
 	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 	@$(if $(BENCH),,PYTHONPATH=tests $(BIN)/python -m bench client)
 
+docs: $(READY)  ## the reference of the client, from its docstrings
+	@$(BIN)/python -m tests.client.reference
+
 lint: $(READY)  ## format and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .

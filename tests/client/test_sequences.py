@@ -128,10 +128,7 @@ def fake() -> FakeTransport:
 
 def steps(fake: FakeTransport) -> list[tuple[float, bool, bool]]:
     """The steps that were tried: x, START, END."""
-    return [
-        (call.inputs["x"].item(), call.sequence_start, call.sequence_end)
-        for call in fake.calls
-    ]
+    return [(call.inputs["x"].item(), call.sequence_start, call.sequence_end) for call in fake.calls]
 
 
 @pytest.mark.parametrize("way", ["http", "http-async"])
