@@ -42,6 +42,7 @@ from maas_export.catalogue import (
 )
 from maas_export.formats.names import format_of, is_derived
 from maas_export.python_models import source_files
+from maas_export.staging import staged
 
 ONNX_FILE = "model.onnx"
 _RECORDED = ("torch", "onnx", "onnxruntime", "onnxslim", "onnxscript", "numpy", "pillow", "triton-maas")
@@ -71,20 +72,9 @@ def export_bundle(
     key = _key(model, chosen, stored, seed)
     if is_current(target, key):
         return target, False
-    staging = target.parent / f".{target.name}.part"
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
-        staging.mkdir(parents=True)
-        facts = _write_payload(model, chosen, stored, staging, seed, data)
-        write_manifest(staging, _manifest(model, chosen, stored, staging, key, seed, facts))
-        shutil.rmtree(target, ignore_errors=True)
-        staging.rename(target)
-    except OSError as error:
-        raise MaasError(
-            f"the bundle of {name} could not be written: {error}", "make room or give rights there"
-        ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with staged(target, name) as folder:
+        facts = _write_payload(model, chosen, stored, folder, seed, data)
+        write_manifest(folder, _manifest(model, chosen, stored, folder, key, seed, facts))
     return target, True
 
 

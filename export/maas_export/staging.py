@@ -11,8 +11,8 @@ from maas_core.errors import MaasError
 
 
 @contextmanager
-def staged(target: Path) -> Iterator[Path]:
-    """A folder to write into, beside ``target``; it takes its place when the block ends without an error.
+def staged(target: Path, model: str) -> Iterator[Path]:
+    """A folder to write the bundle of ``model`` into, beside ``target``; it takes its place when the block ends well.
 
     Raises:
         MaasError: where it cannot be written; what was there before stays.
@@ -25,6 +25,8 @@ def staged(target: Path) -> Iterator[Path]:
         shutil.rmtree(target, ignore_errors=True)
         staging.rename(target)
     except OSError as error:
-        raise MaasError(f"{target} could not be written: {error}", "make room or give rights there") from error
+        raise MaasError(
+            f"the bundle of {model} could not be written: {error}", "make room or give rights there"
+        ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)

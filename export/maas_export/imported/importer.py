@@ -108,7 +108,7 @@ def import_onnx(path: Path, name: str, wishes: Wishes, *, seed: int) -> tuple[Pa
     key = _key(source, record, seed, wishes)
     if is_current(target, key):
         return target, False, record.guesses
-    with staged(target) as folder:
+    with staged(target, name) as folder:
         _write(folder, record, content, samples)
         write_manifest(folder, _manifest(folder, record, source, key, seed))
     return target, True, record.guesses
