@@ -154,7 +154,7 @@ class DigitAnomaly(EnsembleModel, Judged):
         objective=Objective(p99_ms=100.0),
         steps=(
             Step("digits_preprocess", {"picture": "picture"}, {"image": "image", "error": "error"}),
-            Step("digit_autoencoder", {"image": "image"}, {"told": "told", "told_error": "told_error"}),
+            Step("digit_autoencoder", {"image": "image"}, {"told_error": "told_error"}),
             Step(
                 "anomaly_postprocess",
                 {"told_error": "told_error", "error": "error"},
