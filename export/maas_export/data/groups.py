@@ -14,6 +14,7 @@ from maas_export.data.split import Split
 _HELD_OUT_SHARE = 0.2
 _LEAST_GROUPS = 5
 _ROWS_AT_ONCE = 1000
+_ROUNDING = 1e-3
 
 
 def folded(text: str) -> str:
@@ -44,7 +45,7 @@ def near_duplicates(texts: Sequence[str], labels: Array, alike: float) -> list[i
         for start in range(0, len(members), _ROWS_AT_ONCE):
             shared = (present[start : start + _ROWS_AT_ONCE] @ present.T).tocoo()
             rows = shared.row + start
-            close = shared.data >= alike * (sizes[rows] + sizes[shared.col] - shared.data)
+            close = shared.data >= alike * (sizes[rows] + sizes[shared.col] - shared.data) - _ROUNDING
             firsts.append(members[rows[close]])
             seconds.append(members[shared.col[close]])
     first, second = np.concatenate(firsts), np.concatenate(seconds)
