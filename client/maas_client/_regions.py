@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from maas_client._ownership import owner_is_gone, owner_tag
+from maas_client.ownership import owner_is_gone, owner_tag
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # where Linux keeps POSIX shared memory
 PREFIX = "maas_client_"

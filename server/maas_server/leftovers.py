@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from maas_client.ownership import owner_is_gone, owner_tag
 from maas_server.guard import SHARED_MEMORY
-from maas_server.ownership import owner_is_gone, owner_tag
 from maas_server.runtime_dir import PREFIX as RUNTIME_PREFIX
 
 SHM_PREFIX = "maas_"

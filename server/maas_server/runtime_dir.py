@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from maas_client.ownership import owner_tag
 from maas_server.binary import STUB_NAME, TritonBinary
 from maas_server.errors import UnusableEnvironment
-from maas_server.ownership import owner_tag
 
 PREFIX = "maas-serve-"
 

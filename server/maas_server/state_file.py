@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from maas_client.ownership import owner_is_gone
 from maas_core.files import write_atomic
 from maas_core.layout import build_dir
 from maas_server.errors import AlreadyServed
-from maas_server.ownership import owner_is_gone
 
 
 @dataclass
@@ -25,7 +25,7 @@ class ServeState:
     """What one supervisor serves.
 
     Attributes:
-        owner: the supervisor's tag (:mod:`maas_server.ownership`).
+        owner: the supervisor's tag (:mod:`maas_client.ownership`).
         phase: starting, serving, restarting or draining.
         started_at: when the supervisor started, ISO 8601.
         triton_since: when the present ``tritonserver`` started, ISO 8601.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from maas_client.ownership import owner_tag
 from maas_core.errors import MaasError
 from maas_core.layout import view_dir
 from maas_server.crash_loop import CRASH_LIMIT, CrashLoop
@@ -21,7 +22,6 @@ from maas_server.events import EventLog
 from maas_server.launcher import Launcher, RunningTriton
 from maas_server.leftovers import own_shm_prefix, remove_leftovers
 from maas_server.metrics import MetricsServer, SupervisorMetrics
-from maas_server.ownership import owner_tag
 from maas_server.ports import LOOPBACK, choose_ports
 from maas_server.process import describe_exit
 from maas_server.reporter import Reporter
