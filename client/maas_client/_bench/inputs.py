@@ -79,10 +79,18 @@ def _values(rng: np.random.Generator, spec: ModelSpec, tensor: TensorSpec, batch
 
 def _text(rng: np.random.Generator, name: str) -> bytes:
     if name in _PICTURE_INPUTS:
-        return _png(rng.integers(0, 256, (_PICTURE_SIDE, _PICTURE_SIDE), np.uint8))
+        return _png(_stroke(rng))
     if name in TEXT_INPUTS:
         return " ".join(rng.choice(_WORDS, 8)).encode()
     return f"{rng.random():.3f}".encode()
+
+
+def _stroke(rng: np.random.Generator) -> Any:
+    """A thick dark stroke on light ground, a little noisy, [side, side]: models that look for something find it."""
+    rows, columns = np.mgrid[:_PICTURE_SIDE, :_PICTURE_SIDE] / _PICTURE_SIDE
+    distance = np.abs(columns - 0.5 - rng.uniform(-0.3, 0.3) * (rows - 0.5))
+    is_ink = (distance < rng.uniform(0.05, 0.09)) & (np.abs(rows - 0.5) < 0.35)
+    return (np.where(is_ink, 40, 230) + rng.integers(-9, 10, is_ink.shape)).astype(np.uint8)
 
 
 def _png(pixels: Any) -> bytes:
