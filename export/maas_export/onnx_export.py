@@ -12,11 +12,12 @@ import numpy as np
 import onnx
 import onnxslim
 import torch
+from onnx import numpy_helper
 from torch import nn
 
 from maas_core.dtypes import NUMPY_OF, ONNX_OF, TRITON_OF_ONNX
 from maas_core.errors import MaasError
-from maas_core.golden import Array
+from maas_core.golden import Array, Tensors
 from maas_core.spec import ModelSpec, TensorSpec, graph_inputs, graph_outputs
 from maas_export.catalogue import TorchModel
 from maas_export.onnx_names import give_names, reserved
@@ -50,9 +51,26 @@ def captured(model: TorchModel, module: nn.Module) -> torch.onnx.ONNXProgram:
     Raises:
         MaasError: where the module is in training mode, or torch makes no program of it.
     """
+    return capture(module, model.spec, _example_inputs(model))
+
+
+def capture(
+    module: nn.Module, spec: ModelSpec, inputs: Tensors, *, takes_any_number: bool = False
+) -> torch.onnx.ONNXProgram:
+    """The graph of a module as torch gives it.
+
+    Args:
+        module: takes the spec's inputs by position.
+        spec: what the graph's inputs, outputs and dynamic axes are called.
+        inputs: one example, every dynamic axis at least 2 long.
+        takes_any_number: ``forward`` is written with ``*inputs``.
+
+    Raises:
+        MaasError: where the module is in training mode, or torch makes no program of it.
+    """
     if any(part.training for part in module.modules()):
-        raise MaasError(f"{model.name} is in training mode", "call eval() on the module before exporting it")
-    inputs = _example_inputs(model)
+        raise MaasError(f"{spec.name} is in training mode", "call eval() on the module before exporting it")
+    axes = tuple(dynamic_axes(tensor, spec) for tensor in graph_inputs(spec))
     # The exporter's own deprecations, and that torchvision is missing, say nothing about the model.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), recurrent_layers_as_loops():
@@ -63,12 +81,12 @@ def captured(model: TorchModel, module: nn.Module) -> torch.onnx.ONNXProgram:
             dynamo=True,
             opset_version=OPSET,
             input_names=reserved(list(inputs)),
-            output_names=reserved([tensor.name for tensor in graph_outputs(model.spec)]),
-            dynamic_shapes=tuple(_dynamic_axes(tensor, model.spec) for tensor in graph_inputs(model.spec)),
+            output_names=reserved([tensor.name for tensor in graph_outputs(spec)]),
+            dynamic_shapes=(axes,) if takes_any_number else axes,
             verbose=False,
         )
     if program is None:
-        raise MaasError(f"torch.onnx.export gave no program for {model.name}", "try another torch version")
+        raise MaasError(f"torch.onnx.export gave no program for {spec.name}", "try another torch version")
     return program
 
 
@@ -89,7 +107,8 @@ def _example_inputs(model: TorchModel) -> dict[str, Array]:
     }
 
 
-def _dynamic_axes(tensor: TensorSpec, spec: ModelSpec) -> dict[int, str]:
+def dynamic_axes(tensor: TensorSpec, spec: ModelSpec) -> dict[int, str]:
+    """The names of a tensor's dynamic axes in the graph, by position."""
     offset = 1 if spec.serving.max_batch_size else 0
     axes = {position + offset: dim for position, dim in enumerate(tensor.dims) if isinstance(dim, str)}
     return {0: BATCH_AXIS, **axes} if offset else axes
@@ -114,6 +133,7 @@ def graph_problems(model: onnx.ModelProto, spec: ModelSpec, opset: int = OPSET) 
         for entry in model.opset_import
         if entry.domain in ("", "ai.onnx") and entry.version != opset
     ]
+    problems += _left_in_training(model)
     batched = spec.serving.max_batch_size > 0
     for kind, wanted, values in (
         ("input", graph_inputs(spec), model.graph.input),
@@ -125,6 +145,19 @@ def graph_problems(model: onnx.ModelProto, spec: ModelSpec, opset: int = OPSET) 
         for tensor in wanted:
             if tensor.name in found:
                 problems += _tensor_problems(tensor, found[tensor.name], batched)
+    return problems
+
+
+def _left_in_training(model: onnx.ModelProto) -> list[str]:
+    """Nodes that work as in training: some runtimes drop a Dropout, some obey it, so that answers cannot tell."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    problems = []
+    for node in model.graph.node:
+        mode = node.input[2] if node.op_type == "Dropout" and len(node.input) > 2 else ""
+        is_off = mode in constants and not numpy_helper.to_array(constants[mode]).any()
+        trains = any(entry.name == "training_mode" and entry.i for entry in node.attribute)
+        if (mode and not is_off) or trains:
+            problems.append(f"{node.op_type} {node.name} is in training mode")
     return problems
 
 

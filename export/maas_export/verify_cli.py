@@ -35,21 +35,20 @@ def verify(
     and the task's own answer are compared. All bundles are looked at; exit code 1 where one diverges, with the first
     rung and output named.
     """
-    if bisect:
-        for bundle in bundles:
-            _bisect_and_report(bundle, as_json)
-        return
-    diverged: list[NotHeld] = []
+    diverged = 0
     for bundle in bundles:
         try:
-            verify_and_report(bundle, seed=seed, url=url, numbers_only=numbers_only, data=data, as_json=as_json)
+            if bisect:
+                _bisect_and_report(bundle, as_json)
+            else:
+                verify_and_report(bundle, seed=seed, url=url, numbers_only=numbers_only, data=data, as_json=as_json)
         except NotHeld as error:
             if len(bundles) == 1:
                 raise
             click.echo(f"maas verify: {error.message}", err=True)
-            diverged.append(error)
+            diverged += 1
     if diverged:
-        raise NotHeld(f"{len(diverged)} of {len(bundles)} bundles did not pass")
+        raise NotHeld(f"{diverged} of {len(bundles)} bundles did not pass")
 
 
 def _bisect_and_report(bundle: Path, as_json: bool) -> None:
