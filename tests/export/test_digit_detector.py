@@ -83,8 +83,11 @@ def test_the_loss_is_least_where_cell_box_and_class_are_right() -> None:
 def test_a_scene_answers_the_same_alone_and_in_a_batch_in_onnx_as_in_torch(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = DetectorNet()
+    head = network.layers[-1]
+    assert isinstance(head, torch.nn.Conv2d)
+    assert head.bias is not None
     with torch.no_grad():
-        network.layers[-1].bias[0] += 2.0  # type: ignore[union-attr, operator]  # so that there is something to suppress
+        head.bias[0] += 2.0  # so that there is something to suppress
     model = DigitDetector()
     module = model.exported(network).eval()
     assert isinstance(module, Detector)
