@@ -121,7 +121,7 @@ def _logistic(year: Array, ceiling_odds: float, log_rate: float, middle: float) 
 
 
 _BEGINNINGS = ((0.0, -1.0, 0.0), (1.5, -2.0, 10.0), (0.0, -1.0, -8.0))
-"""Where the search for a logistic curve begins: log-odds of the ceiling, logarithm of the rate, and the middle, in years
+"""Where the search for a logistic curve begins: log-odds of the ceiling, logarithm of the rate, and the middle in years
 after the last one."""
 
 METHODS: Mapping[str, Method] = {

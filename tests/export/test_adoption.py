@@ -12,6 +12,7 @@ from maas_core.errors import WrongUse
 from maas_export.catalogue import torch_model_named
 from maas_export.data import adoption
 from maas_export.data.adoption_csv import read_curves
+from maas_export.data.split import Split
 from maas_export.forecasting import METHODS, asked_of, scores, simpler_methods
 from maas_export.networks.adoption import HORIZON, UNITS, AdoptionLstm, AdoptionStep, pinball_loss
 from tests.conftest import ROOT
@@ -189,7 +190,7 @@ def test_scores_count_only_what_came() -> None:
 def test_an_untrained_network_is_evaluated_on_generated_and_real_curves() -> None:
     model = torch_model_named("adoption_lstm")
     split = adoption.built_in(0)
-    few = adoption.Split(split.train, {name: column[:12] for name, column in split.test.items()}, split.source)
+    few = Split(split.train, {name: column[:12] for name, column in split.test.items()}, split.source)
     evaluation = model.evaluate(model.build().eval(), few)
     assert evaluation.picture.startswith(b"\x89PNG")
     assert not evaluation.higher_is_better

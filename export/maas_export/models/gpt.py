@@ -75,7 +75,7 @@ class TinyGpt(TorchModel, Judged):
     recipe = Recipe(
         epochs=12,
         batch_size=8,
-        learning_rate=2e-3,
+        learning_rate=1e-3,
         weight_decay=0.1,
         optimizer="adamw",
         warmup_share=0.05,
