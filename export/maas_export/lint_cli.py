@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from maas_export.lint.inspection import Options
 
 
+def _print_rules(ctx: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    from maas_export.lint.rules import rules_table
+
+    if is_wanted:
+        click.echo(rules_table(), nl=False)
+        ctx.exit()
+
+
 @click.command(
     epilog="Example: maas lint model_repository --target 26.06 --cores 8",
     short_help="Find, without a server, what Triton would refuse in a repository.",
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--strict", is_flag=True, help="Warnings fail too.")
 @click.option("--fix", "mends", is_flag=True, help="Mend what is safe to mend.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--rules", is_flag=True, is_eager=True, expose_value=False, callback=_print_rules, help="List all rules.")
 def lint(
     repository: Path,
     target: str,
@@ -98,13 +107,20 @@ def _print_json(
 
 
 def _print_text(models: int, findings: Sequence[Finding], fixed: Sequence[Fixed]) -> None:
+    from maas_export.lint.finding import Severity
+
     for entry in fixed:
         click.echo(f"{entry.path}: fixed: {entry.what}")
     for found in findings:
+        if found.severity is Severity.NOTE:
+            continue
         place = str(found.path) if found.line is None else f"{found.path}:{found.line}"
         click.echo(f"{place}: {found.severity.value}: {found.what} [{found.rule.id}]")
         click.echo(f"    why   {found.rule.why}")
         click.echo(f"    mend  {found.rule.mend}")
+    notes = [found for found in findings if found.severity is Severity.NOTE]
+    if notes:
+        click.echo(f"note: {', '.join(found.model for found in notes)}: {notes[0].rule.why} [{notes[0].rule.id}]")
     counts = [f"{count} {name if count != 1 else name[:-1]}" for name, count in _counts(findings).items() if count]
     subject = f"{models} model{'' if models == 1 else 's'}"
     click.echo(f"{subject}: {', '.join(counts) or 'clean'}")

@@ -228,7 +228,7 @@ FIELDS: dict[str, Case] = {
     "instance_gpu": onnx_case("instance-gpu", group="{ count: 1 kind: KIND_GPU }", line="KIND_GPU", fixed=True),
     "instance_cpu_gpus": onnx_case("instance-group", group="{ count: 1 kind: KIND_CPU gpus: [ 0 ] }", line="gpus", fixed=True),
     "instance_profile": onnx_case("instance-group", group="{ count: 1 profile: '0' }", line="profile", fixed=True),
-    "threads": onnx_case("threads-over-cores", group="{ count: 9 }", line="instance_group", refused=None, why="nine processes"),
+    "threads": onnx_case("threads-over-cores", 'parameters { key: "intra_op_thread_count" value { string_value: "1" } }', group="{ count: 9 }", line="instance_group", refused=None, why="nine processes"),
     "threads_default": onnx_case("threads-over-cores", group="", line="backend", refused=None, why="two processes"),
     "parameter_unknown": onnx_case("parameter-unknown", 'parameters { key: "intra_op_threads" value { string_value: "1" } }', refused=False),
     "parameter_python": python_case("parameter-unknown", 'parameters { key: "EXECUTION_ENV_PAHT" value { string_value: "1" } }', refused=False),

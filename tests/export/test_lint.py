@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from maas_export.lint.finding import Finding, Severity
@@ -180,6 +181,32 @@ def test_bundles_and_what_is_published_are_clean(journey: Journey) -> None:
 
 def test_the_documented_table_is_the_linters_own() -> None:
     assert (ROOT / "docs" / "lint.md").read_text(encoding="utf-8").endswith(rules_table())
+
+
+def test_the_rules_can_be_listed(maas: Maas) -> None:
+    assert maas("lint", "--rules").stdout == rules_table()
+
+
+def test_models_without_versions_are_told_in_one_line(maas: Maas, tmp_path: Path) -> None:
+    repository = write(tmp_path, dict.fromkeys(("one", "two"), BROKEN["unpublished"]))
+    done = maas("lint", repository)
+    assert done.stdout.startswith("note: one, two: until one is published")
+    assert done.stdout.count("\n") == 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_files_are_found_out_and_never_end_the_linter(seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    repository = write(tmp_path, CORPUS)
+    for path in sorted(repository.rglob("*")):
+        content = bytearray(path.read_bytes()) if path.is_file() else bytearray()
+        for position in rng.integers(len(content), size=3) if content else ():
+            content[position] = rng.integers(256)
+        if content:
+            path.write_bytes(content[: rng.integers(len(content), 2 * len(content))])
+    models, findings = lint(repository, OPTIONS)
+    assert models == len(CORPUS)
+    assert all(finding.to_json()["mend"] for finding in findings)
 
 
 def test_linting_imports_neither_torch_nor_onnx() -> None:

@@ -47,7 +47,7 @@ def _check_folder(inspection: Inspection, folder: Folder) -> None:
     if folder.overflows:
         inspection.report("version-overflow", f"version {name} does not fit 64 bits", path=folder.path)
     elif folder.number is None:
-        if name.isdigit():
+        if _is_number(name):
             inspection.report(
                 "version-ignored", f"ignore version directory '{name}' which contains leading zeros", path=folder.path
             )
@@ -66,10 +66,14 @@ def _check_strays(inspection: Inspection) -> None:
             parameter.string_value.removeprefix("$$TRITON_MODEL_DIRECTORY/").partition("/")[0]
             for parameter in model.config.parameters.values()
         }
-    names = [entry.path.name for entry in model.folders if entry.number is None and not entry.path.name.isdigit()]
+    names = [entry.path.name for entry in model.folders if entry.number is None and not _is_number(entry.path.name)]
     for name in [*model.files, *names]:
         if name not in known | NOT_VERSIONS:
             inspection.report("stray-entry", f"{name} does not belong into a model's root", path=model.folder / name)
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
 
 
 def check_identity(inspection: Inspection) -> None:

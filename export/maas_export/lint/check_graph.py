@@ -14,9 +14,7 @@ from maas_export.lint.onnx_header import OnnxHeader
 
 PLAIN_DOMAIN = ""
 ML_DOMAIN = "ai.onnx.ml"
-KNOWN_DOMAINS = frozenset(
-    {PLAIN_DOMAIN, ML_DOMAIN, "com.microsoft", "com.microsoft.nchwc", "ai.onnx.preview.training"}
-)
+KNOWN_DOMAINS = frozenset({PLAIN_DOMAIN, ML_DOMAIN, "com.microsoft", "com.microsoft.nchwc", "ai.onnx.preview.training"})
 """The domains whose operators ONNX Runtime's CPU build has."""
 
 

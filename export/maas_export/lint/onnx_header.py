@@ -104,6 +104,8 @@ def _fields(buffer: Buffer, start: int, end: int) -> Iterator[tuple[int, int, in
     while position < end:
         key, position = _varint(buffer, position, end)
         number, wire = key >> 3, key & 7
+        if number == 0:
+            raise OnnxUnreadable(f"INVALID_PROTOBUF: byte {position} begins no field")
         if wire == _VARINT:
             value, position = _varint(buffer, position, end)
             yield number, wire, value, 0, 0
@@ -114,7 +116,7 @@ def _fields(buffer: Buffer, start: int, end: int) -> Iterator[tuple[int, int, in
             size = _FIXED_SIZE[wire]
         else:
             raise OnnxUnreadable(f"INVALID_PROTOBUF: byte {position} holds no field")
-        if number == 0 or position + size > end:
+        if position + size > end:
             raise OnnxUnreadable(f"INVALID_PROTOBUF: byte {position} says {size} bytes, {end - position} are left")
         yield number, wire, 0, position, position + size
         position += size

@@ -224,12 +224,16 @@ def _bundle(folder: Path) -> Model:
 def _model(folder: Path) -> Model:
     model = Model(folder.name, folder, is_bundle=False)
     folders, files = [], []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                folders.append(Folder(Path(entry.path), _version_number(entry.name)))
-            else:
-                files.append(entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    folders.append(Folder(Path(entry.path), _version_number(entry.name)))
+                else:
+                    files.append(entry.name)
+    except PermissionError as error:
+        model.unreadable = Unreadable(_one_line(error), None, is_syntax=False)
+        return model
     model.folders = tuple(sorted(folders, key=lambda found: found.path.name))
     model.files = tuple(sorted(files))
     _read_config(model)
