@@ -31,13 +31,17 @@ class InputRange:
     """Which values a made-up input takes.
 
     Attributes:
-        kind: ``normal`` (mean 0, deviation 1), ``uniform`` (0 to 1), ``integers`` (``low`` to below ``high``),
-            ``booleans`` or ``words``.
+        kind: ``normal`` (``mean``, ``deviation``), ``uniform`` (``least`` to ``most``), ``integers`` (``low`` to below
+            ``high``), ``booleans`` or ``words``.
     """
 
     kind: Literal["normal", "uniform", "integers", "booleans", "words"]
     low: int = 0
     high: int = 2
+    mean: float = 0.0
+    deviation: float = 1.0
+    least: float = 0.0
+    most: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,17 +62,32 @@ class Guess:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The torch module behind a bundle.
+
+    Attributes:
+        said: how a person named it, without its folder.
+        sha256: of the file or the folder that it was made from.
+    """
+
+    said: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class BundleRecord:
     """What ``spec.json`` holds.
 
     Attributes:
         spec: as the catalogue would hold it.
-        opset: of the ONNX file.
+        opset: of the ONNX file; 0 for models that are none.
         ranges: the values of made-up requests, by input.
         axis_sizes: the sizes that a dynamic axis is tried with, by its name.
         from_samples: requests are drawn from the golden ones, which a person gave, and not made up.
         has_independent_rung: ``onnx.reference`` can run the graph too.
         guesses: what the file did not say.
+        origin: the torch module, where there is one.
+        source: of a Python model, the folder of its code in ``server/python_models/``.
     """
 
     spec: ModelSpec
@@ -78,10 +97,15 @@ class BundleRecord:
     from_samples: bool
     has_independent_rung: bool
     guesses: tuple[Guess, ...]
+    origin: Origin | None = None
+    source: str = ""
     schema_version: int = _SCHEMA_VERSION
 
 
 _RECORD = TypeAdapter(BundleRecord)
+
+USUAL_TOLERANCES = {"FP32": 1e-4, "FP16": 1e-2, "FP64": 1e-6}
+"""Absolute and relative: what one library's order of additions differs from another's in networks of some depth."""
 
 
 class BundleModel(CatalogueModel):
@@ -132,9 +156,9 @@ def made_up(tensor: TensorSpec, among: InputRange, shape: tuple[int, ...], rng: 
     elif among.kind == "integers":
         values = rng.integers(among.low, among.high, size=shape)
     elif among.kind == "uniform":
-        values = rng.random(shape)
+        values = among.least + rng.random(shape) * (among.most - among.least)
     else:
-        values = rng.standard_normal(shape)
+        values = among.mean + rng.standard_normal(shape) * among.deviation
     return np.asarray(values).astype(dtype)
 
 

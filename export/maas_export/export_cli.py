@@ -19,7 +19,9 @@ _FORMATS = ("onnx", "onnx-int8", "onnx-tensorrt", "tensorrt")
 
     maas export digits_cnn digits_preprocess digits_postprocess digits
 
-    maas export digits_cnn --format onnx-int8""",
+    maas export digits_cnn --format onnx-int8
+
+    maas export net.py:SPEC""",
     short_help="Turn trained models into verified bundles.",
 )
 @click.argument("models", nargs=-1, metavar="MODEL...")
@@ -27,6 +29,7 @@ _FORMATS = ("onnx", "onnx-int8", "onnx-tensorrt", "tensorrt")
 @click.option("--format", "bundle_format", type=click.Choice(_FORMATS), help="Of a network (default: onnx).")
 @click.option("--data", type=click.Path(path_type=Path), help="onnx-int8: what the weights were trained on.")
 @click.option("--seed", default=0, show_default=True, help="Of the golden samples.")
+@click.option("--name", help="Of a model that is not in the catalogue (default: its file's).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each bundle.")
 def export(
     *,
@@ -35,9 +38,12 @@ def export(
     bundle_format: str | None,
     data: Path | None,
     seed: int,
+    name: str | None,
     as_json: bool,
 ) -> None:
     """Writes and verifies build/bundles/MODEL/FORMAT/ for each MODEL.
+
+    A MODEL is one of the catalogue, or a spec in a file of yours, path/to/file.py:SPEC (docs/own-model.md).
 
     A network needs weights (`maas train`), an ensemble needs the verified bundles of its steps. The formats onnx-int8,
     onnx-tensorrt and tensorrt are made from the verified onnx bundle, which is written first where it is not there. A
@@ -48,14 +54,47 @@ def export(
 
     if every == bool(models):
         raise WrongUse("which model?", "give the names of some, or --all")
+    outside = [argument for argument in models if _is_outside(argument)]
+    _export_outside(outside, bundle_format, name=name, seed=seed, as_json=as_json)
+    models = tuple(argument for argument in models if argument not in outside)
+    if outside and not models:
+        return
     if every and bundle_format is not None:
         raise WrongUse("--all takes every model in its own format", "name the networks that are wanted in another")
-    for name in in_order(models or tuple(all_models())):
-        model = model_named(name)
+    for wanted in in_order(models or tuple(all_models())):
+        model = model_named(wanted)
         chosen = format_of(model, bundle_format)
         if is_derived(chosen):
-            _export(name, model.bundle_format, data=None, seed=seed, as_json=as_json)
-        _export(name, chosen, data=data, seed=seed, as_json=as_json)
+            _export(wanted, model.bundle_format, data=None, seed=seed, as_json=as_json)
+        _export(wanted, chosen, data=data, seed=seed, as_json=as_json)
+
+
+def _is_outside(argument: str) -> bool:
+    """Whether the argument names something that is not in the catalogue."""
+    from maas_export.own.exporter import own_source
+
+    return own_source(argument) is not None
+
+
+def _export_outside(
+    arguments: list[str], bundle_format: str | None, *, name: str | None, seed: int, as_json: bool
+) -> None:
+    from maas_export.own.exporter import export_own, own_source
+    from maas_export.report import show_guesses
+    from maas_export.verify_cli import verify_and_report
+
+    if arguments and bundle_format not in (None, "onnx"):
+        raise WrongUse(f"{arguments[0]} is exported as onnx, not {bundle_format}", "leave out --format")
+    if name is not None and len(arguments) != 1:
+        raise WrongUse("--name is of one model that is not in the catalogue", "name one file, or leave out --name")
+    for argument in arguments:
+        source = own_source(argument)
+        if source is None:
+            raise TypeError(f"{argument} names nothing outside the catalogue")
+        done = export_own(source, name=name, seed=seed)
+        show_guesses(done.bundle, done.is_new, done.guesses, as_json)
+        if done.is_new:
+            verify_and_report(done.bundle, seed=seed + 1, url=None, numbers_only=False, as_json=as_json)
 
 
 def _export(name: str, bundle_format: str, *, data: Path | None, seed: int, as_json: bool) -> None:

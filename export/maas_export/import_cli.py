@@ -8,8 +8,6 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from maas_export.bundle_model import Guess
-
 
 @click.command(
     "import",
@@ -59,6 +57,7 @@ def import_(
     from maas_export.imported.importer import import_onnx
     from maas_export.imported.plan import Wishes
     from maas_export.lint.targets import release_named
+    from maas_export.report import show_guesses
     from maas_export.verify_cli import verify_and_report
 
     wishes = Wishes(
@@ -75,7 +74,7 @@ def import_(
         has_independent_rung=not no_reference,
     )
     bundle, is_new, guesses = import_onnx(file, name, wishes, seed=seed)
-    _show(bundle, is_new, guesses, as_json)
+    show_guesses(bundle, is_new, guesses, as_json)
     if is_new:
         verify_and_report(bundle, seed=seed + 1, url=None, numbers_only=False, as_json=as_json)
 
@@ -92,19 +91,3 @@ def _sizes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
             raise WrongUse(f"--size {text!r} is not AXIS=SIZE or AXIS=SIZE,SIZE", "e.g. --size length=8,32")
         found[axis] = tuple(int(part) for part in parts)
     return found
-
-
-def _show(bundle: Path, is_new: bool, guesses: Sequence[Guess], as_json: bool) -> None:
-    import json
-    from dataclasses import asdict
-
-    if as_json:
-        click.echo(json.dumps({"bundle": str(bundle), "new": is_new, "guesses": [asdict(guess) for guess in guesses]}))
-        return
-    if not is_new:
-        click.echo(f"unchanged and verified, nothing to do ({bundle})")
-        return
-    click.echo("what the file does not say was decided so:")
-    for guess in guesses:
-        click.echo(f"  {guess.subject}: {guess.value}")
-        click.echo(f"      because {guess.reason}" + (f" [{guess.option}]" if guess.option else ""))

@@ -1,12 +1,33 @@
-"""The outcome of a verification as a table."""
+"""What an export has decided, and the outcome of a verification as a table."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from maas_core.manifest import RungResult, Verification
+from maas_export.bundle_model import Guess
+
+
+def show_guesses(bundle: Path, is_new: bool, guesses: Sequence[Guess], as_json: bool) -> None:
+    """What was decided where nobody said it: for people, or one JSON object."""
+    if as_json:
+        click.echo(json.dumps({"bundle": str(bundle), "new": is_new, "guesses": [asdict(guess) for guess in guesses]}))
+        return
+    if not is_new:
+        click.echo(f"unchanged and verified, nothing to do ({bundle})")
+        return
+    click.echo("what was not said was decided so:")
+    for guess in guesses:
+        click.echo(f"  {guess.subject}: {guess.value}")
+        click.echo(f"      because {guess.reason}" + (f" [{guess.option}]" if guess.option else ""))
 
 
 def print_verification(title: str, verification: Verification) -> None:

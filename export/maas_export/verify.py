@@ -32,6 +32,7 @@ from maas_export.formats.names import INT8, TENSORRT
 from maas_export.formats.rungs import engine_rung, int8_rungs
 from maas_export.imported.rungs import imported_rungs
 from maas_export.ladder import Task, climb, failed, onnx_rung, served_rung
+from maas_export.own.rungs import own_rungs
 from maas_export.references import reference_of
 
 _SCRATCH_VERSION = 1
@@ -92,6 +93,8 @@ def _own_rungs(
 ) -> tuple[Task, list[RungResult]]:
     """The rungs before a server is asked, and what all later ones are held to."""
     if isinstance(model, BundleModel):
+        if model.record.origin is not None:
+            return own_rungs(model, manifest, bundle, seed)
         return imported_rungs(model, bundle, seed)
     task, reference_rung = _task(model, manifest, bundle, bundles, seed)
     rungs = [reference_rung] if reference_rung else []

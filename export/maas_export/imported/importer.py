@@ -29,7 +29,14 @@ from maas_core.manifest import (
 from maas_core.names import check_model_name
 from maas_core.spec import ModelSpec, Objective, Serving, TensorSpec, Tolerance
 from maas_export.bundle import ONNX_FILE, TOOL_VERSION, is_current
-from maas_export.bundle_model import BundleModel, BundleRecord, Guess, InputRange, write_record
+from maas_export.bundle_model import (
+    USUAL_TOLERANCES,
+    BundleModel,
+    BundleRecord,
+    Guess,
+    InputRange,
+    write_record,
+)
 from maas_export.catalogue import all_models
 from maas_export.imported.plan import Wishes
 from maas_export.imported.ranges import ranges_of
@@ -49,8 +56,6 @@ from maas_export.imported.trial import (
 from maas_export.independent import obstacle_to_independence
 from maas_export.staging import staged
 
-_TOLERANCES = {"FP32": 1e-4, "FP16": 1e-2, "FP64": 1e-6}
-"""Absolute and relative: what one library's order of additions differs from another's in networks of some depth."""
 _P99_MS = 100.0
 _RECORDED = ("onnx", "onnxruntime", "numpy", "triton-maas")
 
@@ -180,7 +185,7 @@ def _spec(name: str, path: Path, decided: _Decided, wishes: Wishes) -> ModelSpec
         raise WrongUse(f"{wishes.labels} has {len(labels)} labels", f"an output's last axis must be as long: {ends}")
     tolerances = {
         datatype: wishes.tolerance if wishes.tolerance is not None and datatype == "FP32" else value
-        for datatype, value in _TOLERANCES.items()
+        for datatype, value in USUAL_TOLERANCES.items()
     }
     return ModelSpec(
         name=name,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from maas_core.golden import Array, Sample, Tensors
 from maas_core.spec import TensorSpec, Tolerance
 from maas_export.bundle_model import Guess, InputRange, made_up
 from maas_export.imported.plan import Wishes
-from maas_export.imported.runs import PlainSession, RunFailed
+from maas_export.imported.runs import RunFailed
 from maas_export.imported.signature import Signature
 
 _SIZE_PAIRS = ((5, 8), (16, 24), (32, 64), (64, 96), (224, 256))
@@ -25,16 +26,24 @@ _LARGEST_INPUT_BYTES = 2**30
 _SAME_ROWS = {"FP32": Tolerance(1e-4, 1e-4), "FP16": Tolerance(1e-2, 1e-2), "FP64": Tolerance(1e-6, 1e-6)}
 
 
+class Runs(Protocol):
+    """Whatever answers requests."""
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """One request's answer."""
+        ...
+
+
 class Trial:
     """One graph, tried with made-up inputs.
 
     Args:
-        session: the graph.
+        session: the graph, or the module that becomes one.
         signature: what it takes and gives.
         ranges: the values of its inputs.
     """
 
-    def __init__(self, session: PlainSession, signature: Signature, ranges: Mapping[str, InputRange]) -> None:
+    def __init__(self, session: Runs, signature: Signature, ranges: Mapping[str, InputRange]) -> None:
         self._session = session
         self.signature = signature
         self.ranges = dict(ranges)
@@ -166,7 +175,7 @@ def check_steady(trial: Trial, inputs: Tensors) -> None:
         )
 
 
-def depends_on_its_batch(trial: Trial, three: Tensors) -> str:
+def depends_on_its_batch(trial: Runs, three: Tensors) -> str:
     """Why the first axis is no batch axis after all; empty where three samples answer as each does alone."""
     together = _answer(trial, three)
     for name, value in together.items():
@@ -223,7 +232,7 @@ def answered(trial: Trial, name: str, inputs: Tensors) -> Sample:
     return Sample(name, inputs, outputs)
 
 
-def _answer(trial: Trial, inputs: Tensors) -> Tensors:
+def _answer(trial: Runs, inputs: Tensors) -> Tensors:
     try:
         return trial.run(inputs)
     except RunFailed as error:
