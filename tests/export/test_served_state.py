@@ -206,15 +206,14 @@ def test_what_cannot_be_done_is_told_and_the_server_lives(client: Client, inputs
 def test_who_leaves_stops_the_work(client: Client, server: EmbeddedTriton) -> None:
     # Unlikely tokens too, so that the text does not end by itself.
     endless = {"prompt": "a", "max_tokens": 250, "temperature": 10.0, "seed": 1}
+    before = settled(server)
+    whole = len(list(client.stream("tiny_gpt_text", endless)))
+    after_whole = settled(server)
+    assert after_whole == before + whole
     for number, _ in enumerate(client.stream("tiny_gpt_text", endless)):
         if number == 2:
             break
-    asked = settled(server)
-    list(client.stream("tiny_gpt_text", prompt="a", max_tokens=1))
-    assert settled(server) == asked + 1
-    before = settled(server)
-    whole = len(list(client.stream("tiny_gpt_text", endless)))
-    assert settled(server) == before + whole
+    assert 3 <= settled(server) - after_whole < whole
 
 
 def settled(server: EmbeddedTriton) -> int:
