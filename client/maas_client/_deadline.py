@@ -7,6 +7,9 @@ import time
 
 from maas_client.errors import DeadlineExceededError, RefusedValueError
 
+_NUMBERS = (int, float)
+"""A union would be made anew for each call."""
+
 
 class Deadline:
     """A point on the monotonic clock, or none.
@@ -21,7 +24,7 @@ class Deadline:
     __slots__ = ("_at", "timeout_s")
 
     def __init__(self, timeout_s: float | None) -> None:
-        if timeout_s is not None and not (isinstance(timeout_s, int | float) and 0 < timeout_s < math.inf):
+        if timeout_s is not None and not (isinstance(timeout_s, _NUMBERS) and 0 < timeout_s < math.inf):
             raise RefusedValueError(f"timeout_s is a positive number of seconds or None, got {timeout_s!r}")
         self.timeout_s = timeout_s
         self._at = None if timeout_s is None else time.monotonic() + timeout_s

@@ -64,7 +64,8 @@ class ClassScore:
 _NOT_TIMED = Timing(0.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+# Not frozen: that makes it four times as slow to make, which a small request feels.
+@dataclass(slots=True, eq=False)
 class InferResult(Mapping[str, Array]):
     """The outputs of one call: a mapping from output name to numpy array (writable, its own memory).
 
