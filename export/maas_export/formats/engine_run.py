@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 import torch
 
+from maas_core.dtypes import NUMPY_OF
 from maas_core.errors import NotHeld
 from maas_core.golden import Array, Tensors
 from maas_core.spec import ModelSpec, graph_inputs, graph_outputs
@@ -43,11 +44,8 @@ def engine_answer(trt: ModuleType, plan: Path, spec: ModelSpec, device: str = "c
             context.set_tensor_address(name, value.data_ptr())
         outputs = {}
         for tensor in graph_outputs(spec):
-            shape, datatype = (
-                tuple(context.get_tensor_shape(tensor.name)),
-                trt.nptype(engine.get_tensor_dtype(tensor.name)),
-            )
-            outputs[tensor.name] = torch.from_numpy(np.empty(shape, datatype)).to(device)
+            shape = tuple(context.get_tensor_shape(tensor.name))
+            outputs[tensor.name] = torch.from_numpy(np.empty(shape, NUMPY_OF[tensor.datatype])).to(device)
             context.set_tensor_address(tensor.name, outputs[tensor.name].data_ptr())
         _execute(context, device)
         return {name: _fetched(value) for name, value in outputs.items()}
