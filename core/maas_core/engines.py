@@ -11,9 +11,10 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from maas_core.errors import NotHeld
-from maas_core.manifest import EngineEntry, Manifest
+from maas_core.manifest import MANIFEST_FILE, EngineEntry, Manifest, read_manifest
 
 _PACKAGES = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
 _ANSWER_S = 20
@@ -85,6 +86,24 @@ def check_engine(manifest: Manifest, host: EngineHost) -> None:
             f"the engine of {manifest.model} does not fit this machine ({'; '.join(problems)})",
             f"build it here: `maas export {manifest.model} --format tensorrt`, or serve the format onnx-tensorrt",
         )
+
+
+def version_problem(version_dir: Path) -> str | None:
+    """Why this machine cannot run the engine of a version folder; ``None`` where it can, or there is no engine."""
+    if not (version_dir / MANIFEST_FILE).is_file():
+        return None
+    try:
+        manifest = read_manifest(version_dir)
+    except NotHeld:
+        # Whether a manifest is whole is asked elsewhere; Triton itself says why a damaged engine does not load.
+        return None
+    if manifest.engine is None:
+        return None
+    try:
+        check_engine(manifest, this_host())
+    except NotHeld as error:
+        return error.message
+    return None
 
 
 def _tensorrt_version() -> str | None:

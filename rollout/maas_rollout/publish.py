@@ -113,7 +113,8 @@ def _check_config(bundle: Path, model_dir: Path) -> None:
     if (model_dir / CONFIG_FILE).is_file() and not same_but_version(read_config(bundle), read_config(model_dir)):
         raise NotHeld(
             f"{bundle / CONFIG_FILE} differs from {model_dir / CONFIG_FILE} in more than the version",
-            f"run `maas config {model_dir.name} --write` where the change is meant, then publish again",
+            f"run `maas config {model_dir.name} --write` where the change is meant, then publish again; a format "
+            "with a configuration of its own (tensorrt, onnx-tensorrt) goes into a repository of its own: --repository",
         )
 
 

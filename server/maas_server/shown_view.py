@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from maas_core.config import CONFIG_FILE, read_config
+from maas_core.engines import version_problem
 from maas_core.errors import WrongUse
 from maas_core.repository import models_in, versions_of
 from maas_core.view import build_view
@@ -21,8 +22,8 @@ class Shown:
 
     Attributes:
         versions: the version of each model.
-        unreadable: the models whose configuration cannot be read, and why. Those among ``versions`` are shown as they
-            were before.
+        unreadable: the models whose configuration cannot be read, or whose engine is of another machine, and why. Those
+            among ``versions`` are shown as they were before.
     """
 
     versions: dict[str, int]
@@ -48,7 +49,7 @@ def show(
     unreadable = {}
     # A name that is not there at all is wrong use, which building the view tells.
     for model in set(wanted).intersection(models_in(repository)):
-        problem = _config_problem(repository / model)
+        problem = _problem(repository / model)
         if problem is not None:
             unreadable[model] = problem
     kept = {model: version for model, version in shown_before.items() if model in unreadable}
@@ -68,7 +69,8 @@ def _present(repository: Path, models: Iterable[str]) -> list[str]:
     return [model for model in models if model in present]
 
 
-def _config_problem(model_dir: Path) -> str | None:
+def _problem(model_dir: Path) -> str | None:
+    """Why a model cannot be served at its newest version: its configuration, or an engine of another machine."""
     versions = versions_of(model_dir)
     newest = versions[-1].path if versions else model_dir
     try:
@@ -77,4 +79,4 @@ def _config_problem(model_dir: Path) -> str | None:
         if isinstance(error, WrongUse):
             return error.message.removesuffix(f"; {error.mend}")
         return f"{model_dir / CONFIG_FILE}: {error}"
-    return None
+    return version_problem(newest)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from maas_core.engines import EngineHost, check_engine, this_host
+from maas_core.engines import EngineHost, check_engine, this_host, version_problem
 from maas_core.errors import NotHeld
-from maas_core.manifest import EngineEntry, Manifest, ObjectiveEntry, ShapeRange
+from maas_core.manifest import EngineEntry, Manifest, ObjectiveEntry, ShapeRange, write_manifest
 
 BUILT = EngineEntry(
     tensorrt="10.9.0.34",
@@ -52,6 +54,16 @@ def test_what_does_not_fit_is_refused_with_all_that_differs(host: EngineHost, wo
     with pytest.raises(NotHeld, match=words) as told:
         check_engine(manifest(BUILT), host)
     assert "maas export digits_cnn --format tensorrt" in told.value.message
+
+
+def test_a_version_whose_engine_is_of_another_machine_is_told(tmp_path: Path) -> None:
+    assert version_problem(tmp_path) is None
+    write_manifest(tmp_path, manifest(None))
+    assert version_problem(tmp_path) is None
+    write_manifest(tmp_path, manifest(BUILT))
+    told = version_problem(tmp_path)
+    assert told is not None
+    assert "the engine of digits_cnn does not fit this machine" in told
 
 
 def test_this_machine_says_what_it_has() -> None:
