@@ -24,6 +24,7 @@ from maas_export.onnx_export import export_onnx
 from maas_export.python_models import source_files
 from maas_export.references import torch_reference
 from maas_server.embedded import EmbeddedTriton
+from maas_server.ensembles import with_steps
 from maas_server.pytest_plugin import TritonFactory
 
 MODELS = ("adoption_lstm", "adoption_preprocess", "adoption", "tiny_gpt", "tiny_gpt_text")
@@ -157,6 +158,10 @@ def text_of(client: Client, **inputs: Any) -> tuple[str, list[int], str]:
         [answer["token"].item() for answer in answers],
         reasons[-1],
     )
+
+
+def test_the_network_is_served_with_the_model_that_asks_it(repository: Path) -> None:
+    assert with_steps(repository, ["tiny_gpt_text"]) == ["tiny_gpt_text", "tiny_gpt"]
 
 
 def test_a_text_streams_token_by_token_as_the_network_says(client: Client) -> None:

@@ -47,6 +47,8 @@ def forecasts_picture(panels: Sequence[Panel], title: str) -> bytes:
 
 
 def _draw(axes: Any, panel: Panel) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     first = panel.origin + 1
     ahead = panel.years[panel.origin] + np.arange(1, len(panel.forecast) + 1)
     came = slice(first, first + len(panel.forecast))
@@ -56,6 +58,7 @@ def _draw(axes: Any, panel: Panel) -> None:
     axes.fill_between(
         ahead, 100 * panel.forecast[:, 0], 100 * panel.forecast[:, 2], color="tab:blue", alpha=0.25, label="10-90 %"
     )
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
     axes.set_title(panel.title, fontsize=9)
     axes.set_ylabel("share, %")
     axes.grid(alpha=0.3)
