@@ -83,7 +83,7 @@ def test_ranges_are_symmetric_biases_stay_and_weights_have_a_range_for_each_chan
 
 
 def test_tensorrt_takes_the_quantized_graph(quantized: Path) -> None:
-    trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is installed by requirements.lock")
+    trt = pytest.importorskip("tensorrt_rtx_bindings", reason="tensorrt_rtx is installed by requirements.lock")
     from maas_export.formats.engine_builder import build_engine
     from maas_export.formats.profiles import profile_of
 

@@ -27,7 +27,7 @@ from tests.conftest import ROOT, Journey, Maas
 from tests.export import fake_tensorrt
 from tests.export.families.two_heads import TwoHeads
 
-trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is installed by requirements.lock on Linux x86-64 only")
+trt = pytest.importorskip("tensorrt_rtx_bindings", reason="tensorrt_rtx is installed by requirements.lock on Linux x86-64 only")
 
 
 @pytest.fixture(scope="module")
