@@ -24,7 +24,7 @@ from maas_core.spec import Tolerance, graph_inputs, graph_outputs
 from maas_export import weights
 from maas_export.bundle import ONNX_FILE
 from maas_export.catalogue import TorchModel, torch_model_named
-from maas_export.formats.names import INT8
+from maas_export.formats.kinds import INT8
 from maas_export.intermediate import graph_values, torch_values
 from maas_export.ladder import one_line
 from maas_export.onnx_export import captured, graph_problems, slimmed, unslimmed

@@ -40,7 +40,7 @@ from maas_export.catalogue import (
     model_named,
     requirements,
 )
-from maas_export.formats.names import format_of, is_derived
+from maas_export.formats.choice import format_of, is_derived
 from maas_export.python_models import source_files
 from maas_export.staging import staged
 
@@ -59,7 +59,7 @@ def export_bundle(
     Args:
         name: of the model.
         seed: of the golden samples.
-        bundle_format: see :mod:`maas_export.formats.names`; the model's own where it is None.
+        bundle_format: see :mod:`maas_export.formats.kinds`; the model's own where it is None.
         data: what the weights were trained on, where that is not the built-in data.
 
     Raises:

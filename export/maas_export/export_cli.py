@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from maas_core.errors import WrongUse
+from maas_export.formats.kinds import FORMATS
 
 if TYPE_CHECKING:
     from maas_core.manifest import QuantizationEntry
-
-_FORMATS = ("onnx", "onnx-int8", "onnx-tensorrt", "tensorrt")
 
 
 @click.command(
@@ -26,7 +25,7 @@ _FORMATS = ("onnx", "onnx-int8", "onnx-tensorrt", "tensorrt")
 )
 @click.argument("models", nargs=-1, metavar="MODEL...")
 @click.option("--all", "every", is_flag=True, help="Every model of the catalogue.")
-@click.option("--format", "bundle_format", type=click.Choice(_FORMATS), help="Of a network (default: onnx).")
+@click.option("--format", "bundle_format", type=click.Choice(FORMATS), help="Of a network (default: onnx).")
 @click.option("--data", type=click.Path(path_type=Path), help="onnx-int8: what the weights were trained on.")
 @click.option("--seed", default=0, show_default=True, help="Of the golden samples.")
 @click.option("--name", help="Of a model that is not in the catalogue (default: its file's).")
@@ -50,7 +49,7 @@ def export(
     bundle that does not pass the ladder stays without its stamp, and `maas publish` refuses it.
     """
     from maas_export.catalogue import all_models, in_order, model_named
-    from maas_export.formats.names import format_of, is_derived
+    from maas_export.formats.choice import format_of, is_derived
 
     if every == bool(models):
         raise WrongUse("which model?", "give the names of some, or --all")

@@ -28,7 +28,7 @@ from maas_core.serving import Served, serve
 from maas_export.bundle import ONNX_FILE, TOOL_VERSION, required_digests, required_weights, samples_of
 from maas_export.bundle_model import BundleModel, model_of
 from maas_export.catalogue import CatalogueModel, EnsembleModel, TorchModel, model_named, requirements
-from maas_export.formats.names import INT8, TENSORRT
+from maas_export.formats.kinds import INT8, TENSORRT
 from maas_export.formats.rungs import engine_rung, int8_rungs
 from maas_export.imported.rungs import imported_rungs
 from maas_export.ladder import Task, climb, failed, onnx_rung, served_rung

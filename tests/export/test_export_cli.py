@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
@@ -51,6 +54,23 @@ def test_a_second_export_changes_nothing_and_a_new_one_gives_the_same_bytes(
     shutil.rmtree(bundle)
     assert maas("export", "digits_cnn").returncode == 0
     assert json.loads((bundle / "manifest.json").read_bytes())["digest"] == before["digest"]
+
+
+def test_a_second_export_imports_nothing_that_takes_long(journey: Journey) -> None:
+    code = (
+        "import sys; from maas_export.bundle import export_bundle; "
+        "assert not export_bundle('digits_cnn', seed=0)[1]; "
+        "print(sorted({'torch', 'onnx', 'onnxruntime', 'sklearn', 'scipy', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "MAAS_BUILD": str(journey.build)},
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_what_is_missing_is_named_with_the_command_that_makes_it(maas: Maas) -> None:

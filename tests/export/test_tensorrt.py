@@ -17,17 +17,20 @@ from maas_core.golden import Sample
 from maas_core.manifest import ShapeRange
 from maas_core.spec import AxisSizes
 from maas_export.catalogue import model_named
+from maas_export.formats.choice import config_in
 from maas_export.formats.engine import write_engine
 from maas_export.formats.engine_builder import build_engine
 from maas_export.formats.engine_run import engine_answer
-from maas_export.formats.names import TENSORRT, config_in
+from maas_export.formats.kinds import TENSORRT
 from maas_export.formats.profiles import check_fits, profile_of
 from maas_export.onnx_export import export_onnx
 from tests.conftest import ROOT, Journey, Maas
 from tests.export import fake_tensorrt
 from tests.export.families.two_heads import TwoHeads
 
-trt = pytest.importorskip("tensorrt_rtx_bindings", reason="tensorrt_rtx is installed by requirements.lock on Linux x86-64 only")
+trt = pytest.importorskip(
+    "tensorrt_rtx_bindings", reason="tensorrt_rtx is installed by requirements.lock on Linux x86-64 only"
+)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from maas_core.errors import NotHeld
 from maas_core.golden import GOLDEN_FILE, load_golden, save_golden
 from maas_core.manifest import changed_files, read_manifest
 from maas_export.catalogue import TorchModel
-from maas_export.formats.names import INT8, TENSORRT, config_in
+from maas_export.formats.choice import config_in
+from maas_export.formats.kinds import INT8, TENSORRT
 from maas_export.weights import TrainingRecord
 
 ONNX_FILE = "model.onnx"

@@ -1,4 +1,4 @@
-"""The names of the formats, and what each changes in ``config.pbtxt``."""
+"""Which model has which formats, and what each changes in ``config.pbtxt``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from typing import Any
 from maas_core.config import config_of
 from maas_core.errors import WrongUse
 from maas_export.catalogue import CatalogueModel, TorchModel
+from maas_export.formats.kinds import FORMATS, ONNX, ONNX_TENSORRT, TENSORRT
 from maas_export.formats.profiles import profile_of
 
-ONNX = "onnx"
-INT8 = "onnx-int8"
-ONNX_TENSORRT = "onnx-tensorrt"
-TENSORRT = "tensorrt"
-FORMATS = (ONNX, INT8, ONNX_TENSORRT, TENSORRT)
 ENGINE_CACHE = "/tmp/tensorrt-engines"  # noqa: S108  # a cache inside the container; whoever wants it kept mounts it
 """Where stock Triton's ONNX Runtime keeps the engines that it builds, a folder for each model."""
 _SESSION_PARAMETERS = ("intra_op_thread_count", "inter_op_thread_count")
@@ -30,7 +26,7 @@ def format_of(model: CatalogueModel, wanted: str | None) -> str:
         return model.bundle_format
     if not isinstance(model, TorchModel):
         raise WrongUse(
-            f"{model.name} is a {model.bundle_format} model and has no format {wanted}",
+            f"{model.name} is no network: its format is {model.bundle_format}, and it has no {wanted}",
             "leave out --format, or name the network",
         )
     return str(wanted)
@@ -38,7 +34,7 @@ def format_of(model: CatalogueModel, wanted: str | None) -> str:
 
 def is_derived(bundle_format: str) -> bool:
     """Whether a bundle of that format is made from the model's verified ``onnx`` bundle."""
-    return bundle_format in (INT8, ONNX_TENSORRT, TENSORRT)
+    return bundle_format in FORMATS and bundle_format != ONNX
 
 
 def config_in(model: CatalogueModel, bundle_format: str) -> Any:
