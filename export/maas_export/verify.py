@@ -39,7 +39,13 @@ _SCRATCH_VERSION = 1
 
 
 def verify_bundle(
-    bundle: Path, *, seed: int, url: str | None = None, numbers_only: bool = False, data: Path | None = None
+    bundle: Path,
+    *,
+    seed: int,
+    url: str | None = None,
+    numbers_only: bool = False,
+    offline: bool = False,
+    data: Path | None = None,
 ) -> Verification:
     """Climbs the ladder on a finished bundle and stamps its manifest with the outcome.
 
@@ -48,6 +54,7 @@ def verify_bundle(
         seed: of the fresh requests that are asked beside the golden ones.
         url: hold this running server against the bundle instead of a scratch one; nothing is stamped.
         numbers_only: do not mind files that were changed after export; nothing is stamped.
+        offline: start no server; nothing is stamped.
         data: what the weights were trained on, where that is not the built-in data; a quantized graph is judged on it.
 
     Raises:
@@ -65,7 +72,7 @@ def verify_bundle(
     rungs += own_rungs
     if url:
         rungs.append(served_rung(url.partition(":")[0], url, model, task))
-    elif manifest.format != TENSORRT:
+    elif manifest.format != TENSORRT and not offline:
         with _scratch_server(model, bundle, bundles) as served:
             rungs += _served_rungs(served, model, task)
     verification = Verification(
@@ -76,7 +83,7 @@ def verify_bundle(
         verified_at=datetime.now(UTC).isoformat(timespec="seconds"),
         tool_version=TOOL_VERSION,
     )
-    if not url and not numbers_only:
+    if not (url or numbers_only or offline):
         write_manifest(bundle, manifest.model_copy(update={"verification": verification}))
     return verification
 

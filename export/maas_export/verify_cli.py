@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from maas_core.errors import NotHeld
+from maas_core.errors import NotHeld, WrongUse
 
 
 @click.command(
@@ -16,6 +16,7 @@ from maas_core.errors import NotHeld
 @click.option("--seed", default=1, show_default=True, help="Of the fresh requests beside the golden ones.")
 @click.option("--url", help="Hold this running server against the bundle (grpc://… or http://…); stamps nothing.")
 @click.option("--numbers-only", is_flag=True, help="Do not mind files changed after export; stamps nothing.")
+@click.option("--offline", is_flag=True, help="Start no server: the rungs before serving alone; stamps nothing.")
 @click.option("--data", type=click.Path(path_type=Path), help="onnx-int8: what the weights were trained on.")
 @click.option("--bisect", is_flag=True, help="Name the first ONNX node that leaves the tolerance; stamps nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each bundle.")
@@ -25,6 +26,7 @@ def verify(
     seed: int,
     url: str | None,
     numbers_only: bool,
+    offline: bool,
     data: Path | None,
     bisect: bool,
     as_json: bool,
@@ -35,13 +37,23 @@ def verify(
     and the task's own answer are compared. All bundles are looked at; exit code 1 where one diverges, with the first
     rung and output named.
     """
+    if offline and url:
+        raise WrongUse("--offline asks no server, --url asks one", "leave one of them out")
     diverged = 0
     for bundle in bundles:
         try:
             if bisect:
                 _bisect_and_report(bundle, as_json)
             else:
-                verify_and_report(bundle, seed=seed, url=url, numbers_only=numbers_only, data=data, as_json=as_json)
+                verify_and_report(
+                    bundle,
+                    seed=seed,
+                    url=url,
+                    numbers_only=numbers_only,
+                    offline=offline,
+                    data=data,
+                    as_json=as_json,
+                )
         except NotHeld as error:
             if len(bundles) == 1:
                 raise
@@ -64,7 +76,14 @@ def _bisect_and_report(bundle: Path, as_json: bool) -> None:
 
 
 def verify_and_report(
-    bundle: Path, *, seed: int, url: str | None, numbers_only: bool, as_json: bool, data: Path | None = None
+    bundle: Path,
+    *,
+    seed: int,
+    url: str | None,
+    numbers_only: bool,
+    as_json: bool,
+    offline: bool = False,
+    data: Path | None = None,
 ) -> None:
     """Verifies one bundle and shows the outcome.
 
@@ -74,7 +93,7 @@ def verify_and_report(
     from maas_export.report import print_verification
     from maas_export.verify import first_divergence, verify_bundle
 
-    verification = verify_bundle(bundle, seed=seed, url=url, numbers_only=numbers_only, data=data)
+    verification = verify_bundle(bundle, seed=seed, url=url, numbers_only=numbers_only, offline=offline, data=data)
     if as_json:
         click.echo(json.dumps({"bundle": str(bundle), **verification.model_dump(mode="json")}))
     else:

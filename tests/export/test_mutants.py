@@ -86,14 +86,15 @@ def test_every_mutant_of_the_digits_is_caught_and_the_control_passes(
     journey: Journey, maas: Maas, tmp_path: Path
 ) -> None:
     bundles = [mutated(journey.bundle("digits_cnn"), tmp_path, each) for each in (mutants.unchanged, *OF_DIGITS)]
-    done = maas("verify", *bundles, "--numbers-only", build=journey.build)
+    done = maas("verify", *bundles, "--numbers-only", "--offline", build=journey.build)
     assert_caught(done, OF_DIGITS)
     assert f"{len(OF_DIGITS)} of {len(bundles)} bundles did not pass" in done.stderr
 
 
 def test_every_mutant_of_a_network_with_two_outputs_and_dropout_is_caught(two_heads: Path, tmp_path: Path) -> None:
     bundles = [mutated(two_heads, tmp_path, each) for each in (mutants.unchanged, *OF_TWO_HEADS)]
-    assert_caught(own_maas("verify", *bundles, "--numbers-only", build=two_heads.parents[2]), OF_TWO_HEADS)
+    done = own_maas("verify", *bundles, "--numbers-only", "--offline", build=two_heads.parents[2])
+    assert_caught(done, OF_TWO_HEADS)
 
 
 def test_preprocessing_that_is_off_by_one_on_the_server_is_caught_there(
@@ -121,6 +122,21 @@ def test_bisecting_names_the_first_node_that_diverges_and_its_module(two_heads: 
     for line, bundle, words in zip(done.stderr.splitlines(), bundles[1:], wanted.values(), strict=False):
         assert line.startswith(f"maas verify: {bundle}: ")
         assert words in line
+
+
+def test_a_mutant_is_caught_at_the_server_too_and_what_asked_none_is_not_stamped(
+    journey: Journey, maas: Maas, tmp_path: Path
+) -> None:
+    bundle = mutated(journey.bundle("digits_cnn"), tmp_path, mutants.change_one_weight)
+    done = maas("verify", bundle, "--numbers-only", "--json", build=journey.build)
+    (verdict,) = json_lines(done.stdout)
+    passed = {rung["rung"]: rung["passed"] for rung in verdict["rungs"]}
+    assert passed == {"torch": True, "onnx": False, "http": False, "grpc": False}
+    mutants.mutate(bundle / "model.onnx", mutants.unchanged)
+    before = (bundle / "manifest.json").read_bytes()
+    done = maas("verify", bundle, "--offline", build=journey.build)
+    assert "rung 'files': model.onnx was changed after export" in done.stderr
+    assert (bundle / "manifest.json").read_bytes() == before
 
 
 def test_bisecting_wants_a_graph(journey: Journey, maas: Maas) -> None:

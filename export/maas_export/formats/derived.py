@@ -66,9 +66,11 @@ def write_derived(wanted: Derivation, folder: Path) -> dict[str, Any]:
         save_golden(folder / GOLDEN_FILE, answers_of(target, samples))
         return facts
     if wanted.bundle_format == TENSORRT:
+        from maas_export.formats.build_progress import shown
         from maas_export.formats.engine import PLAN_FILE, write_engine
 
-        facts["engine"] = write_engine(model, graph, folder / PLAN_FILE, samples)
+        with shown() as progress:
+            facts["engine"] = write_engine(model, graph, folder / PLAN_FILE, samples, progress=progress)
     else:
         shutil.copyfile(graph, folder / ONNX_FILE)
     shutil.copyfile(wanted.base / GOLDEN_FILE, folder / GOLDEN_FILE)
