@@ -16,7 +16,7 @@ from maas_core.errors import NotHeld, WrongUse
 from maas_core.golden import Sample
 from maas_core.manifest import ShapeRange
 from maas_core.spec import AxisSizes
-from maas_export.catalogue import model_named
+from maas_export.catalogue import TorchModel, all_models, model_named, torch_model_named
 from maas_export.formats.choice import config_in
 from maas_export.formats.engine import write_engine
 from maas_export.formats.engine_builder import build_engine
@@ -31,6 +31,7 @@ from tests.export.families.two_heads import TwoHeads
 trt = pytest.importorskip(
     "tensorrt_rtx_bindings", reason="tensorrt_rtx is installed by requirements.lock on Linux x86-64 only"
 )
+pytestmark = pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,14 @@ def test_engines_are_built_and_the_timing_cache_is_kept(journey: Journey, frames
     assert ("Building engine", 1.0) in phases
     assert all(0 <= share <= 1 for _, share in phases)
     assert build_engine(trt, frames_graph, profile_of(TwoHeads()), timing_cache=cache)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, model in all_models().items() if isinstance(model, TorchModel)])
+def test_every_network_of_the_catalogue_becomes_an_engine(name: str, tmp_path: Path) -> None:
+    model = torch_model_named(name)
+    export_onnx(model, model.exported(model.build().eval()).eval(), tmp_path / "model.onnx")
+    assert build_engine(trt, tmp_path / "model.onnx", profile_of(model))
 
 
 @pytest.mark.parametrize(
