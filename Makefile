@@ -33,7 +33,7 @@ demo: $(READY)  ## the whole journey on one model: train, export, verify, publis
 models: $(READY)  ## train, export and publish the whole catalogue (about 20 minutes)
 	@$(BIN)/maas train --all
 	@$(BIN)/maas export --all
-	@$(BIN)/maas publish build/bundles/*/*
+	@$(BIN)/maas publish $$($(BIN)/maas models --all --bundles)
 
 test: $(READY)  ## all checks and tests, a real Triton included (under 10 minutes)
 	@$(BIN)/ruff check .

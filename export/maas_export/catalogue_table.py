@@ -47,7 +47,7 @@ class Filter:
 
 
 def catalogue_rows(wanted: Filter) -> list[Row]:
-    """One row for each model that is wanted; figures are of ``models/facts.json``, or of weights trained here."""
+    """One row for each model that is wanted; the figures are those of ``models/facts.json``."""
     facts = load_facts()
     rows = [_row(model, facts) for model in all_models().values()]
     return [row for row in rows if wanted.takes(row)]

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from maas_client import Client, InputError, NotFoundError, ServerError, TransportError
-from maas_core.errors import NotReachable, WrongUse
-from maas_export.catalogue import CatalogueModel, all_models, model_named
+from maas_core.errors import NotHeld, NotReachable, WrongUse
+from maas_export import weights
+from maas_export.catalogue import CatalogueModel, all_models, model_named, requirements
 from maas_export.evaluation import Evaluation
 from maas_export.served_calls import ask
 from maas_export.served_evaluation import Answer, Case, Judged, Verdict
@@ -36,21 +37,25 @@ class ServedEvaluation:
         return [(self.cases[number], self.verdicts[number]) for number in wrong[:count]]
 
 
-def evaluate_served(name: str, *, url: str, data: Path | None, seed: int, limit: int | None) -> ServedEvaluation:
+def evaluate_served(name: str, *, url: str, data: Path | None, seed: int | None, limit: int | None) -> ServedEvaluation:
     """Asks the server every labelled case and judges the answers.
 
     Args:
         name: a model of the catalogue that knows labelled cases.
         url: the server.
         data: the user's labelled data; ``None`` for the held-out part of the built-in.
-        seed: of the built-in data's split, and of which cases ``limit`` leaves.
+        seed: of the built-in data's split, and of which cases ``limit`` leaves; ``None`` for the one of the weights
+            behind the model, so that no case is one that training saw.
         limit: at most so many cases; ``None`` for all.
 
     Raises:
         WrongUse: where the model knows no cases, is not served, or the data is wrong.
         NotReachable: where the server does not answer.
+        NotHeld: where no case got an answer.
     """
     model, judge = _judged(name)
+    if seed is None:
+        seed = _split_seed(model)
     cases = _chosen(judge.cases(data, seed), seed, limit)
     with Client(url, timeout_s=_TIMEOUT_S) as client:
         try:
@@ -61,8 +66,17 @@ def evaluate_served(name: str, *, url: str, data: Path | None, seed: int, limit:
             raise WrongUse(str(error), f"serve it: maas serve --models {name}") from error
         except (TransportError, ServerError) as error:
             raise NotReachable(f"{url} does not answer: {error}", "start `maas serve`, or give --url") from error
+        if all(isinstance(answer, str) for answer in answers):
+            raise NotHeld(f"{name} answered no case: {answers[0]}", f"run `maas status`, or `maas explain {name}`")
     evaluation, verdicts = judge.judge(cases, answers)
     return ServedEvaluation(evaluation, cases, verdicts, sum(isinstance(answer, str) for answer in answers))
+
+
+def _split_seed(model: CatalogueModel) -> int:
+    """The split that the networks behind ``model`` were trained with, as far as this machine knows."""
+    names = (model.name, *requirements(model))
+    stored = [weights.latest(name) for name in names]
+    return next((kept.record.split_seed for kept in stored if kept is not None), 0)
 
 
 def _judged(name: str) -> tuple[CatalogueModel, Judged]:
@@ -85,5 +99,5 @@ def _chosen(cases: list[Case], seed: int, limit: int | None) -> list[Case]:
 def _answer(client: Client, model: CatalogueModel, case: Case) -> Answer:
     try:
         return ask(client, model, case.inputs)
-    except (ServerError, InputError) as error:
+    except (ServerError, InputError, TransportError) as error:
         return error.message

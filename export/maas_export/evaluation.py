@@ -78,6 +78,7 @@ def classification(
     precision, recall, f1, support = precision_recall_fscore_support(wanted, got, labels=numbers, zero_division=0.0)
     matrix = confusion_matrix(wanted, got, labels=numbers)
     accuracy = float(np.mean(wanted == got))
+    present = np.isin(numbers, np.concatenate([wanted, got]))
     classes = [
         ClassScores(label, float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
         for i, label in enumerate(labels)
@@ -85,7 +86,7 @@ def classification(
     seen = f"{title}: accuracy {accuracy:.2%} on {len(wanted)} held-out samples"
     return Evaluation(
         measure="accuracy",
-        figures={"accuracy": accuracy, "macro F1": float(np.mean(f1))},
+        figures={"accuracy": accuracy, "macro F1": float(np.mean(f1[present]))},
         samples=len(wanted),
         picture=confusion_picture(matrix, labels, seen),
         baselines=baselines or {},

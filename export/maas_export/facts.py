@@ -1,6 +1,6 @@
 """What was measured of the catalogue's models on the machine where it is developed: ``models/facts.json``, in git.
 
-``maas cards --measure`` writes it; cards and ``maas models`` show it where a machine has no weights of its own yet.
+``maas cards --measure`` writes it; cards and ``maas models`` show it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def load_facts(path: Path = FACTS_PATH) -> AllFacts:
 
 
 def save_facts(machine: str, date: str, models: Mapping[str, Facts], path: Path = FACTS_PATH) -> None:
-    """Writes the figures with three significant digits: more would change at every run."""
+    """Writes the figures with four significant digits: more would change at every run."""
     facts = AllFacts(machine=machine, date=date, models=dict(sorted(models.items())))
     rounded = _rounded(json.loads(facts.model_dump_json(exclude_defaults=True)))
     write_atomic(path, json.dumps(rounded, indent=1, ensure_ascii=False) + "\n")

@@ -15,6 +15,7 @@ from maas_client import Client
 from maas_core.errors import NotHeld
 from maas_core.golden import GOLDEN_FILE, load_golden
 from maas_core.machine import machine_in_words
+from maas_core.manifest import read_manifest
 from maas_core.repository import versions_of
 from maas_core.serving import serve
 from maas_export import weights
@@ -55,7 +56,8 @@ def _measured(model: CatalogueModel, repository: Path, url: str, client: Client)
     version = versions_of(repository / model.name)[-1].path
     size_bytes = sum(_size_of(repository, name) for name in (model.name, *requirements(model)))
     p50_ms, p99_ms = _latency_ms(model, client, version)
-    stored = weights.latest(model.name) if isinstance(model, TorchModel) else None
+    manifest = read_manifest(version)
+    stored = weights.by_digest(model.name, manifest.weights.sha256) if manifest.weights else None
     if stored is not None and isinstance(model, TorchModel):
         record = stored.record
         return Facts(
@@ -70,7 +72,7 @@ def _measured(model: CatalogueModel, repository: Path, url: str, client: Client)
         )
     told: dict[str, Any] = {}
     if isinstance(model, Judged):
-        told = _told(evaluate_served(model.name, url=url, data=None, seed=0, limit=_CASES).evaluation.as_dict())
+        told = _told(evaluate_served(model.name, url=url, data=None, seed=None, limit=_CASES).evaluation.as_dict())
     return Facts(**told, size_bytes=size_bytes, p50_ms=p50_ms, p99_ms=p99_ms)
 
 

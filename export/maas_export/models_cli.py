@@ -4,6 +4,8 @@ import json
 
 import click
 
+from maas_core.layout import bundle_dir
+
 
 @click.command(
     epilog="""Examples:
@@ -19,8 +21,11 @@ import click
     "--max-latency", type=click.FloatRange(0), metavar="MS", help="Only models that answer this quickly (p50)."
 )
 @click.option("--all", "steps", is_flag=True, help="Also pre- and postprocessing.")
+@click.option("--bundles", is_flag=True, help="Print where `maas export` puts them, a path each, and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, with inputs and outputs.")
-def models(task: str | None, min_accuracy: float | None, max_latency: float | None, steps: bool, as_json: bool) -> None:
+def models(
+    task: str | None, min_accuracy: float | None, max_latency: float | None, steps: bool, bundles: bool, as_json: bool
+) -> None:
     """Lists the models: what each does, what it is worth beside its baseline, how quick and how large it is.
 
     The figures were measured where the catalogue is developed; each model's page under docs/models/ says more.
@@ -28,7 +33,10 @@ def models(task: str | None, min_accuracy: float | None, max_latency: float | No
     from maas_export.catalogue_table import Filter, catalogue_rows, print_catalogue
 
     rows = catalogue_rows(Filter(task, min_accuracy, max_latency, steps))
-    if as_json:
+    if bundles:
+        for row in rows:
+            click.echo(bundle_dir(row["model"], row["format"]))
+    elif as_json:
         click.echo(json.dumps(rows, indent=1))
     elif rows:
         print_catalogue(rows)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from maas_core.errors import WrongUse
 from maas_export.evaluation import Evaluation, classification
 from maas_export.served_evaluation import Answer, Case, Verdict
 
@@ -24,8 +25,14 @@ def judge_labels(
         answers: to each case.
         labels: all that there are.
         title: of the picture.
+
+    Raises:
+        WrongUse: where a case has a label that the model does not know.
     """
     numbers = {label: number for number, label in enumerate(labels)}
+    for case in cases:
+        if case.wanted not in numbers:
+            raise WrongUse(f"{case.shown} is labelled {case.wanted!r}", f"the model knows {', '.join(labels)}")
     verdicts = [_verdict(case, answer) for case, answer in zip(cases, answers, strict=True)]
     wanted = np.array([numbers[verdict.wanted] for verdict in verdicts])
     got = np.array([numbers.get(_best(answer), _NO_ANSWER) for answer in answers])

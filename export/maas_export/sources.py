@@ -13,8 +13,12 @@ from maas_export.catalogue import TorchModel
 from maas_export.python_models import source_files
 
 _PACKAGE = "maas_export"
-_FOLLOWED = tuple(f"{_PACKAGE}.{part}" for part in ("data", "networks", "models", "classifier", "training", "recipe"))
-"""The others (the registry, bundles, commands) do not change a weight."""
+_PARTS = (
+    *("data", "networks", "models", "classifier", "training", "recipe", "evaluation", "forecasting"),
+    *("average_precision", "paraphrases", "original_minilm"),
+)
+_FOLLOWED = tuple(f"{_PACKAGE}.{part}" for part in _PARTS)
+"""The others (the registry, bundles, commands) change neither a weight nor a figure."""
 
 
 def training_sources(model: TorchModel) -> dict[str, str]:

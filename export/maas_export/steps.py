@@ -9,6 +9,7 @@ import numpy as np
 
 from maas_core.config import LABELS_FILE, labels_text
 from maas_core.golden import Array, Tensors
+from maas_core.layout import bundle_dir
 from maas_core.spec import ModelSpec, Objective, Serving, TensorSpec, Tolerance
 from maas_export.catalogue import PythonModel, Reference
 from maas_export.python_models import load_module
@@ -36,7 +37,7 @@ class RankLabels(PythonModel):
         what: what the classes are, in the plural, e.g. ``digits``.
         top_k: how many to name.
         max_batch_size: of the model.
-        network: whose weights say the names of the classes, where its data may have names of its own.
+        network: whose bundle says the names of the classes, where its data may have names of its own.
     """
 
     source = "rank_labels"
@@ -72,11 +73,11 @@ class RankLabels(PythonModel):
 
     @property
     def labels(self) -> Sequence[str]:
-        """The names of the classes, in the order of the logits; those of the data that the network was trained on."""
-        from maas_export import weights
-
-        stored = weights.latest(self._network) if self._network else None
-        return self._labels if stored is None else stored.labels or self._labels
+        """The names of the classes, in the order of the logits: those in the network's bundle, where there is one."""
+        exported = bundle_dir(self._network, "onnx") / LABELS_FILE
+        if not self._network or not exported.is_file():
+            return self._labels
+        return tuple(exported.read_text(encoding="utf-8").splitlines())
 
     @property
     def assets(self) -> Mapping[str, str | bytes]:

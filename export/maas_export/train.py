@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from statistics import mean
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
@@ -24,6 +24,9 @@ from maas_export.sources import training_sources
 from maas_export.training import Progress as Heard
 from maas_export.training import train as fit
 
+_DECIDING = ("torch", "numpy", "scikit-learn", "transformers")
+"""Packages whose version may change a weight or a figure."""
+
 
 @dataclass(frozen=True)
 class TrainingRequest:
@@ -31,7 +34,7 @@ class TrainingRequest:
 
     Attributes:
         data: the user's own data; ``None`` for the built-in.
-        seed: of the split, and of the first training.
+        seed: of the split (where training starts from a version: that one's split), and of the first training.
         seeds: how many trainings, each with the next seed, on the same split.
         epochs: in place of the recipe's.
         share: of the training part that is used, above 0, at most 1.
@@ -55,13 +58,15 @@ def train_model(name: str, request: TrainingRequest) -> tuple[weights.StoredWeig
     flatter them.
     """
     model = torch_model_named(name)
-    split = model.load_data(request.data, request.seed).share(request.share, request.seed)
     start = _start(model, request.start)
+    # What the first training saw must not become held-out data of the second.
+    split_seed = start.record.split_seed if start else request.seed
+    split = model.load_data(request.data, split_seed).share(request.share, split_seed)
     last_seed = request.seed + request.seeds - 1
     over_seeds: dict[int, float] = {}
     # The first seed comes last, so that its weights are the newest.
     for seed in range(last_seed, request.seed - 1, -1):
-        stored, is_new = _train_seed(model, split, start, seed, request)
+        stored, is_new = _train_seed(model, split, start, seed, split_seed, request)
         over_seeds[seed] = stored.record.evaluation["value"]
     if request.seeds > 1:
         stored = weights.add_to_record(stored, over_seeds=dict(sorted(over_seeds.items())))
@@ -91,7 +96,12 @@ def _start(model: TorchModel, version: Path | None) -> weights.StoredWeights | N
 
 
 def _train_seed(
-    model: TorchModel, split: Split, start: weights.StoredWeights | None, seed: int, request: TrainingRequest
+    model: TorchModel,
+    split: Split,
+    start: weights.StoredWeights | None,
+    seed: int,
+    split_seed: int,
+    request: TrainingRequest,
 ) -> tuple[weights.StoredWeights, bool]:
     recipe = replace(model.recipe, epochs=request.epochs or model.recipe.epochs)
     key = weights.training_key(
@@ -99,7 +109,7 @@ def _train_seed(
             "data": split.digest,
             "seed": seed,
             "recipe": asdict(recipe),
-            "torch": torch.__version__,
+            "versions": {name: version(name) for name in _DECIDING},
             "code": training_sources(model),
             "start": start.record.sha256 if start else None,
         }
@@ -122,6 +132,7 @@ def _train_seed(
         key=key,
         source=split.source,
         seed=seed,
+        split_seed=split_seed,
         epochs=recipe.epochs,
         duration_s=round(time.monotonic() - started, 1),
         evaluation=evaluation.as_dict(),

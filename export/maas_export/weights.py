@@ -36,6 +36,7 @@ class TrainingRecord(BaseModel):
         evaluation: see :meth:`maas_export.evaluation.Evaluation.as_dict`.
         started_from: SHA-256 of the weights that training started from; ``None`` where it started from fresh ones.
         evaluation_before: the same evaluation of the weights that it started from.
+        split_seed: of the split into training and held-out data.
         over_seeds: the evaluation's value by seed, where several were trained on the same data.
     """
 
@@ -51,6 +52,7 @@ class TrainingRecord(BaseModel):
     evaluation: dict[str, Any]
     started_from: str | None = None
     evaluation_before: dict[str, Any] | None = None
+    split_seed: int = 0
     over_seeds: dict[int, float] = {}
 
 
@@ -149,9 +151,12 @@ def by_digest(model: str, sha256: str) -> StoredWeights | None:
 def with_key(model: str, key: str) -> StoredWeights | None:
     """The kept weights of the training with that key."""
     for path in sorted((weights_dir() / model).glob(f"*/{_RECORD_FILE}")):
-        record = json.loads(path.read_bytes())
-        if isinstance(record, dict) and record.get("key") == key:
-            return by_digest(model, record["sha256"])
+        try:
+            record = TrainingRecord.model_validate_json(path.read_bytes())
+        except ValidationError:
+            continue  # damaged, or of an older tool: as good as not kept
+        if record.key == key:
+            return StoredWeights(path.parent, record)
     return None
 
 
