@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup demo models test test-full soak bench lint clean
+.PHONY: help setup demo models cards test test-full soak bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## list the verbs
@@ -34,6 +34,10 @@ models: $(READY)  ## train, export and publish the whole catalogue (about 20 min
 	@$(BIN)/maas train --all
 	@$(BIN)/maas export --all
 	@$(BIN)/maas publish $$($(BIN)/maas models --all --bundles)
+
+cards: models  ## measure every model, the languages over three seeds, and write docs/models/
+	@$(BIN)/maas train language_rnn language_attention language_transformer --seeds 3
+	@$(BIN)/maas cards --measure --write
 
 test: $(READY)  ## all checks and tests, a real Triton included (under 10 minutes)
 	@$(BIN)/ruff check .

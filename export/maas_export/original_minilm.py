@@ -17,7 +17,7 @@ def original_embeddings(texts: Sequence[str]) -> Array:
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it without types
     folder = package_file(WEIGHTS_FILE).parent
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
