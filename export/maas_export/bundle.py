@@ -69,6 +69,7 @@ def export_bundle(
     chosen = format_of(model, bundle_format)
     target = bundle_dir(name, chosen)
     stored = weights.required(name) if isinstance(model, TorchModel) else None
+    check_labels(model, bundles_dir())
     key = _key(model, chosen, stored, seed)
     if is_current(target, key):
         return target, False
@@ -82,7 +83,7 @@ def required_weights(model: CatalogueModel, bundles: Path) -> dict[str, str | No
     """The torch weights behind the bundles that ``model`` needs, by network."""
     found: dict[str, str | None] = {}
     for name in requirements(model):
-        part = model_named(name)
+        part = model.part(name)
         manifest = read_manifest(bundles / part.name / part.bundle_format)
         if manifest.weights is not None:
             found[part.name] = manifest.weights.sha256
@@ -97,12 +98,27 @@ def required_digests(model: CatalogueModel, bundles: Path) -> dict[str, str]:
     """
     digests: dict[str, str] = {}
     for name in requirements(model):
-        folder = bundles / name / model_named(name).bundle_format
+        folder = bundles / name / model.part(name).bundle_format
         manifest = read_manifest(folder)
         if manifest.verification is None or not manifest.verification.passed:
             raise NotHeld(f"{name}, which {model.name} needs, is not verified", f"run `maas verify {folder}`")
         digests[name] = manifest.digest
     return digests
+
+
+def check_labels(model: CatalogueModel, bundles: Path) -> None:
+    """The steps of an ensemble must mean the same classes: trained on other data, a network may have other names.
+
+    Raises:
+        NotHeld: where the bundles of two steps name different ones.
+    """
+    named: dict[str, bytes] = {}
+    for step in model.spec.steps:
+        path = bundles / step.model / model.part(step.model).bundle_format / LABELS_FILE
+        if path.is_file():
+            named[step.model] = path.read_bytes()
+    if len(set(named.values())) > 1:
+        raise NotHeld(f"{' and '.join(named)} name different classes", f"run `maas export {' '.join(named)}` again")
 
 
 def _key(model: CatalogueModel, bundle_format: str, stored: weights.StoredWeights | None, seed: int) -> str:
@@ -116,16 +132,17 @@ def _key(model: CatalogueModel, bundle_format: str, stored: weights.StoredWeight
         "config": dump_config(config_of(model.spec)),
         "code": code,
         "sources": {path.name: sha256_of(path) for path in sources},
-        "assets": _asset_digests(model) if isinstance(model, PythonModel) else {},
+        "assets": asset_digests(model) if isinstance(model, PythonModel) else {},
         "weights": stored.record.sha256 if stored else None,
         "steps": required_digests(model, bundles_dir()),
-        "versions": _versions(),
+        "versions": recorded_versions(),
         "seed": seed,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _asset_digests(model: PythonModel) -> dict[str, str]:
+def asset_digests(model: PythonModel) -> dict[str, str]:
+    """SHA-256 of each further file of a Python model, by name."""
     contents = {name: asset.encode() if isinstance(asset, str) else asset for name, asset in model.assets.items()}
     return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
 
@@ -173,10 +190,7 @@ def _write_payload(
         export_onnx(model, model.exported(stored.load_into(model.build())).eval(), folder / ONNX_FILE)
         weights_of = {model.name: stored.record.sha256}
     elif isinstance(model, PythonModel):
-        for path in source_files(model.source):
-            shutil.copyfile(path, folder / path.name)
-        for name, content in model.assets.items():
-            (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        write_sources(model, folder)
     if requirements(model):
         weights_of = required_weights(model, bundles_dir())
     from maas_export.references import reference_of
@@ -186,6 +200,14 @@ def _write_payload(
         raise MaasError(f"the torch weights behind {model.name} are not on this machine", "run `maas train` first")
     save_golden(folder / GOLDEN_FILE, samples_of(model, reference, seed, "golden"))
     return facts
+
+
+def write_sources(model: PythonModel, folder: Path) -> None:
+    """Code and assets of a Python model."""
+    for path in source_files(model.source):
+        shutil.copyfile(path, folder / path.name)
+    for name, content in model.assets.items():
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def samples_of(model: CatalogueModel, reference: Reference, seed: int, prefix: str) -> list[Sample]:
@@ -218,7 +240,7 @@ def _manifest(
         weights=WeightsEntry(source=stored.record.source, sha256=stored.record.sha256) if stored else None,
         training=_training_figures(stored),
         seed=seed,
-        versions=_versions(),
+        versions=recorded_versions(),
         tolerances={name: ToleranceEntry(**asdict(value)) for name, value in model.spec.tolerances.items()},
         objective=ObjectiveEntry(**asdict(model.spec.objective)),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -234,5 +256,6 @@ def _training_figures(stored: weights.StoredWeights | None) -> dict[str, float]:
     return figures
 
 
-def _versions() -> dict[str, str]:
+def recorded_versions() -> dict[str, str]:
+    """Of the packages that an export depends on."""
     return {name: version(name) for name in _RECORDED}

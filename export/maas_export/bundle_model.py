@@ -114,13 +114,15 @@ class BundleModel(CatalogueModel):
     Args:
         record: the bundle's ``spec.json``.
         golden: the bundle's golden samples, from which requests are drawn where they were given by a person.
+        folder: of the bundle, where it is written already.
     """
 
     bundle_format = "onnx"
 
-    def __init__(self, record: BundleRecord, golden: list[Sample]) -> None:
+    def __init__(self, record: BundleRecord, golden: list[Sample], folder: Path | None = None) -> None:
         self.record = record
         self.spec = record.spec
+        self.folder = folder
         self._golden = golden
 
     @property
@@ -171,7 +173,12 @@ def model_of(bundle: Path, manifest: Manifest) -> CatalogueModel:
     """
     if SPEC_FILE not in manifest.files:
         return model_named(manifest.model)
-    return BundleModel(read_record(bundle), load_golden(bundle / GOLDEN_FILE))
+    record = read_record(bundle)
+    if record.spec.backend == "onnxruntime":
+        return BundleModel(record, load_golden(bundle / GOLDEN_FILE), bundle)
+    from maas_export.huggingface.bundled import described_model
+
+    return described_model(record, bundle)
 
 
 def read_record(bundle: Path) -> BundleRecord:

@@ -80,6 +80,10 @@ class CatalogueModel(ABC):
         """The model's name."""
         return self.spec.name
 
+    def part(self, name: str) -> CatalogueModel:
+        """A model that this one needs, by name: of the catalogue, unless the model brings its own parts."""
+        return model_named(name)
+
     @property
     def batch_sizes(self) -> tuple[int, ...]:
         """The sizes that verification tries: 1, 2, 3 and the largest."""
@@ -218,7 +222,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 def is_stateful(model: CatalogueModel) -> bool:
     """Whether the requests of one caller belong together: the model, or a step of it, keeps a state."""
-    return model.spec.sequence is not None or any(is_stateful(model_named(step.model)) for step in model.spec.steps)
+    return model.spec.sequence is not None or any(is_stateful(model.part(step.model)) for step in model.spec.steps)
 
 
 @cache

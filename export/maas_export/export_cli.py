@@ -10,7 +10,12 @@ from maas_core.errors import WrongUse
 from maas_export.formats.kinds import FORMATS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from maas_core.manifest import QuantizationEntry
+    from maas_export.own.exporter import Exported
+
+_FOLDER = "hf:"
 
 
 @click.command(
@@ -20,7 +25,9 @@ if TYPE_CHECKING:
 
     maas export digits_cnn --format onnx-int8
 
-    maas export net.py:SPEC""",
+    maas export net.py:SPEC
+
+    maas export hf:./my-bert --task text-classification --name mood""",
     short_help="Turn trained models into verified bundles.",
 )
 @click.argument("models", nargs=-1, metavar="MODEL...")
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--format", "bundle_format", type=click.Choice(FORMATS), help="Of a network (default: onnx).")
 @click.option("--data", type=click.Path(path_type=Path), help="onnx-int8: what the weights were trained on.")
 @click.option("--seed", default=0, show_default=True, help="Of the golden samples.")
+@click.option("--task", help="hf: what the model shall do, e.g. text-classification.")
 @click.option("--name", help="Of a model that is not in the catalogue (default: its file's).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each bundle.")
 def export(
@@ -37,12 +45,14 @@ def export(
     bundle_format: str | None,
     data: Path | None,
     seed: int,
+    task: str | None,
     name: str | None,
     as_json: bool,
 ) -> None:
     """Writes and verifies build/bundles/MODEL/FORMAT/ for each MODEL.
 
-    A MODEL is one of the catalogue, or a spec in a file of yours, path/to/file.py:SPEC (docs/own-model.md).
+    A MODEL is one of the catalogue; or a spec in a file of yours, path/to/file.py:SPEC (docs/own-model.md); or a folder
+    on this machine that Hugging Face's libraries saved, hf:DIRECTORY (docs/huggingface.md).
 
     A network needs weights (`maas train`), an ensemble needs the verified bundles of its steps. The formats onnx-int8,
     onnx-tensorrt and tensorrt are made from the verified onnx bundle, which is written first where it is not there. A
@@ -54,7 +64,7 @@ def export(
     if every == bool(models):
         raise WrongUse("which model?", "give the names of some, or --all")
     outside = [argument for argument in models if _is_outside(argument)]
-    _export_outside(outside, bundle_format, name=name, seed=seed, as_json=as_json)
+    _export_outside(outside, bundle_format, task=task, name=name, seed=seed, as_json=as_json)
     models = tuple(argument for argument in models if argument not in outside)
     if outside and not models:
         return
@@ -72,28 +82,40 @@ def _is_outside(argument: str) -> bool:
     """Whether the argument names something that is not in the catalogue."""
     from maas_export.own.exporter import own_source
 
-    return own_source(argument) is not None
+    return argument.startswith(_FOLDER) or own_source(argument) is not None
 
 
 def _export_outside(
-    arguments: list[str], bundle_format: str | None, *, name: str | None, seed: int, as_json: bool
+    arguments: list[str], bundle_format: str | None, *, task: str | None, name: str | None, seed: int, as_json: bool
 ) -> None:
-    from maas_export.own.exporter import export_own, own_source
     from maas_export.report import show_guesses
     from maas_export.verify_cli import verify_and_report
 
     if arguments and bundle_format not in (None, "onnx"):
         raise WrongUse(f"{arguments[0]} is exported as onnx, not {bundle_format}", "leave out --format")
     if name is not None and len(arguments) != 1:
-        raise WrongUse("--name is of one model that is not in the catalogue", "name one file, or leave out --name")
+        raise WrongUse("--name is of one model that is not in the catalogue", "name one, or leave out --name")
+    if task is not None and not any(argument.startswith(_FOLDER) for argument in arguments):
+        raise WrongUse("--task is of a folder", f"name one, as {_FOLDER}DIRECTORY")
     for argument in arguments:
-        source = own_source(argument)
-        if source is None:
-            raise TypeError(f"{argument} names nothing outside the catalogue")
-        done = export_own(source, name=name, seed=seed)
-        show_guesses(done.bundle, done.is_new, done.guesses, as_json)
-        if done.is_new:
-            verify_and_report(done.bundle, seed=seed + 1, url=None, numbers_only=False, as_json=as_json)
+        for done in _exported(argument, task, name, seed):
+            show_guesses(done.bundle, done.is_new, done.guesses, as_json)
+            if done.is_new:
+                verify_and_report(done.bundle, seed=seed + 1, url=None, numbers_only=False, as_json=as_json)
+
+
+def _exported(argument: str, task: str | None, name: str | None, seed: int) -> Iterator[Exported]:
+    """The bundles of one argument, each written when it is asked for."""
+    if argument.startswith(_FOLDER):
+        from maas_export.huggingface.exporter import export_directory
+
+        yield from export_directory(Path(argument.removeprefix(_FOLDER)), task, name=name, seed=seed)
+        return
+    from maas_export.own.exporter import export_own, own_source
+
+    source = own_source(argument)
+    if source is not None:
+        yield export_own(source, name=name, seed=seed)
 
 
 def _export(name: str, bundle_format: str, *, data: Path | None, seed: int, as_json: bool) -> None:

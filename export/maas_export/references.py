@@ -10,15 +10,17 @@ from torch import nn
 from maas_core.golden import Tensors
 from maas_core.spec import graph_inputs, graph_outputs
 from maas_export import weights
+from maas_export.bundle import ONNX_FILE
+from maas_export.bundle_model import BundleModel
 from maas_export.catalogue import (
     CatalogueModel,
     EnsembleModel,
     PythonModel,
     Reference,
     TorchModel,
-    model_named,
     requirements,
 )
+from maas_export.imported.runs import PlainSession
 from maas_export.sequences import run_sequence
 
 
@@ -36,6 +38,9 @@ def reference_of(model: CatalogueModel, weights_of: Mapping[str, str | None]) ->
         sha256 = weights_of.get(model.name)
         stored = weights.by_digest(model.name, sha256) if sha256 else None
         return None if stored is None else torch_reference(model, model.exported(stored.load_into(model.build())))
+    if isinstance(model, BundleModel):
+        # Verified against torch when it was exported; a module would be built anew for each request.
+        return None if model.folder is None else PlainSession((model.folder / ONNX_FILE).read_bytes()).run
     if isinstance(model, PythonModel):
         return _python_reference(model, weights_of)
     if isinstance(model, EnsembleModel):
@@ -72,7 +77,7 @@ def _references_behind(model: CatalogueModel, weights_of: Mapping[str, str | Non
     """The references of all models that ``model`` needs; ``None`` where one has none."""
     found: dict[str, Reference] = {}
     for name in requirements(model):
-        reference = reference_of(model_named(name), weights_of)
+        reference = reference_of(model.part(name), weights_of)
         if reference is None:
             return None
         found[name] = reference

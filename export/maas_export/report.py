@@ -24,7 +24,8 @@ def show_guesses(bundle: Path, is_new: bool, guesses: Sequence[Guess], as_json: 
     if not is_new:
         click.echo(f"unchanged and verified, nothing to do ({bundle})")
         return
-    click.echo("what was not said was decided so:")
+    if guesses:
+        click.echo("what was not said was decided so:")
     for guess in guesses:
         click.echo(f"  {guess.subject}: {guess.value}")
         click.echo(f"      because {guess.reason}" + (f" [{guess.option}]" if guess.option else ""))

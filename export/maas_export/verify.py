@@ -27,7 +27,7 @@ from maas_core.manifest import (
 from maas_core.serving import Served, serve
 from maas_export.bundle import ONNX_FILE, TOOL_VERSION, required_digests, required_weights, samples_of
 from maas_export.bundle_model import BundleModel, model_of
-from maas_export.catalogue import CatalogueModel, EnsembleModel, TorchModel, model_named, requirements
+from maas_export.catalogue import CatalogueModel, EnsembleModel, TorchModel, requirements
 from maas_export.formats.kinds import INT8, TENSORRT
 from maas_export.formats.rungs import engine_rung, int8_rungs
 from maas_export.imported.rungs import imported_rungs
@@ -145,7 +145,7 @@ def _scratch_server(model: CatalogueModel, bundle: Path, bundles: Path) -> Itera
         repository.mkdir(parents=True)
         _place(bundle, repository / model.name)
         for required in requirements(model):
-            _place(bundles / required / model_named(required).bundle_format, repository / required)
+            _place(bundles / required / model.part(required).bundle_format, repository / required)
         with serve(repository, view=name) as served:
             yield served
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -65,9 +67,17 @@ class CachedGpt(nn.Module):
         Returns:
             logits [batch, time, vocabulary], and keys and values with ``past + time`` in place of ``past``.
         """
-        from transformers import DynamicCache
+        outputs = self.network.body(input_ids=token, past_key_values=cache_of(past), use_cache=True)
+        return self.network.logits(outputs.last_hidden_state), stacked(outputs.past_key_values)
 
-        cache = DynamicCache([(past[:, layer, 0], past[:, layer, 1]) for layer in range(LAYERS)])
-        outputs = self.network.body(input_ids=token, past_key_values=cache, use_cache=True)
-        layers = [torch.stack([layer.keys, layer.values], dim=1) for layer in outputs.past_key_values.layers]
-        return self.network.logits(outputs.last_hidden_state), torch.stack(layers, dim=1)
+
+def cache_of(past: Tensor) -> Any:
+    """[batch, layers, 2, heads, past, width] as the cache that transformers takes."""
+    from transformers import DynamicCache
+
+    return DynamicCache([(past[:, layer, 0], past[:, layer, 1]) for layer in range(past.shape[1])])
+
+
+def stacked(cache: Any) -> Tensor:
+    """The inverse of :func:`cache_of`."""
+    return torch.stack([torch.stack([layer.keys, layer.values], dim=1) for layer in cache.layers], dim=1)

@@ -96,8 +96,8 @@ def sizes_to_try(
     for axis, size in usual.items():
         said = tuple(own.sizes.get(axis, ()))
         if said:
-            if not all(isinstance(each, int) and each > 0 for each in said):
-                raise WrongUse(f"sizes of {axis!r} is {said}", "give whole numbers above 0")
+            if not all(isinstance(each, int) and each >= 0 for each in said):
+                raise WrongUse(f"sizes of {axis!r} is {said}", "give whole numbers from 0")
             for each in said:
                 attempt({**usual, axis: each})
             found[axis] = said

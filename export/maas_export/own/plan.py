@@ -22,6 +22,8 @@ from maas_export.own.adapter import Adapter, Guard, TorchRun, datatype_of, named
 from maas_export.own.axes import Axes, axes_of, batch_axis, example_sizes, sizes_to_try
 from maas_export.own.model import OwnModel
 
+_LEAST_SCALE = 1e-2
+"""Small answers are often differences of larger numbers, whose rounding they keep."""
 _BAD_IN_NAMES = set("/#: \t\n")
 
 
@@ -298,7 +300,7 @@ def _tolerances(own: OwnModel, answer: Tensors) -> tuple[dict[str, Tolerance], G
     largest = max(
         (float(np.abs(value).max()) for value in answer.values() if value.dtype.kind == "f" and value.size), default=1.0
     )
-    scale = min(1.0, 10.0 ** math.floor(math.log10(largest))) if largest > 0 else 1.0
+    scale = min(1.0, max(_LEAST_SCALE, 10.0 ** math.floor(math.log10(largest)))) if largest > 0 else 1.0
     said = own.tolerance
     found = {
         datatype: Tolerance(usual * scale, usual) if said is None or datatype != "FP32" else Tolerance(said, said)

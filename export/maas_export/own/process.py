@@ -36,7 +36,12 @@ def run_worker(folder: Path, source: Source, action: str, **asked: Any) -> dict[
     job = folder / "job.json"
     job.write_text(json.dumps({"action": action, "source": asdict(source), **asked}))
     command = [sys.executable, "-P", "-m", "maas_export.own.worker", str(job)]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, timeout=_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:

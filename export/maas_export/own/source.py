@@ -68,7 +68,9 @@ class Source:
             return load_own(path, self.part), lambda doing: user_code(path, doing)
         from maas_export.huggingface.networks import load_part
 
-        return load_part(path, self.task, self.part), lambda doing: user_code(path, doing)
+        with user_code(path, "while it was built"):
+            own = load_part(path, self.task, self.part)
+        return own, lambda doing: user_code(path, doing)
 
 
 def remember(model: str, source: Source) -> None:

@@ -13,7 +13,6 @@ import random
 import sys
 import warnings
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from torch import nn
 
 from maas_core.errors import MaasError, WrongUse
 from maas_core.golden import GOLDEN_FILE, Sample, load_golden, save_golden
-from maas_export.bundle import ONNX_FILE
+from maas_export.bundle import ONNX_FILE, recorded_versions
 from maas_export.bundle_model import BundleModel, BundleRecord, Origin, write_record
 from maas_export.catalogue import all_models
 from maas_export.onnx_export import OPSET
@@ -33,7 +32,6 @@ from maas_export.own.plan import Plan, check_finite, plan_of
 from maas_export.own.process import ANSWERS_FILE, REQUESTS_FILE, RESULT_FILE, STAGE_FILE
 from maas_export.own.source import Source
 
-_RECORDED = ("torch", "onnx", "onnxruntime", "onnxslim", "onnxscript", "numpy", "triton-maas")
 _SEED = 0
 
 
@@ -65,7 +63,7 @@ def _export(job: _Job) -> dict[str, Any]:
     weights = weights_digest(plan.adapter)
     record = _record(plan, Origin(job.source.said, sha256))
     key = _key(record, weights, job.asked["seed"])
-    result = {"name": plan.spec.name, "key": key, "weights": weights, "versions": _versions()}
+    result = {"name": plan.spec.name, "key": key, "weights": weights, "versions": recorded_versions()}
     if key == job.asked["known_keys"].get(plan.spec.name):
         return {**result, "guesses": []}
     job.stage("export")
@@ -131,12 +129,8 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def _key(record: BundleRecord, weights: str, seed: int) -> str:
-    parts = {"record": repr(record), "weights": weights, "versions": _versions(), "seed": seed}
+    parts = {"record": repr(record), "weights": weights, "versions": recorded_versions(), "seed": seed}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in _RECORDED}
 
 
 _ACTIONS = {"export": _export, "answer": _answer}

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from .colours import colours_of
 from .decoding import DEFAULT_MAX_PIXELS, decode
 from .each import each
-from .grey import grey_of
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -22,8 +22,6 @@ Bytes = npt.NDArray[np.uint8]
 SIZE = 32
 _WORKING_SIZE = 512
 """Pictures whose longer side is longer than this are reduced first, pixels."""
-_PAPER = (255, 255, 255)
-"""What is behind a transparent picture."""
 
 
 def read_photo(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Bytes:
@@ -39,7 +37,7 @@ def read_photo(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Bytes:
     Raises:
         PictureError: where the picture cannot be read.
     """
-    colours, _ = decode(data, _colours_of, max_pixels=max_pixels, working_size=_WORKING_SIZE)
+    colours, _ = decode(data, colours_of, max_pixels=max_pixels, working_size=_WORKING_SIZE)
     side = min(colours.size)
     left, top = (colours.width - side) // 2, (colours.height - side) // 2
     middle = colours.crop((left, top, left + side, top + side))
@@ -65,12 +63,3 @@ def read_photos(pictures: Sequence[bytes], max_pixels: int = DEFAULT_MAX_PIXELS)
 def scaled(colours: Bytes) -> Floats:
     """Bytes of 0 to 255 as numbers of -1 to 1."""
     return np.asarray(colours, dtype=np.float32) / np.float32(127.5) - 1
-
-
-def _colours_of(image: Image.Image) -> Image.Image:
-    if image.mode[0] in "IF":
-        return Image.fromarray(grey_of(image).round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, (*_PAPER, 255)), layer).convert("RGB")
-    return image.convert("RGB")

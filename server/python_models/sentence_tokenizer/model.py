@@ -1,11 +1,12 @@
 """Triton model: texts in, numbered word pieces out.
 
-Input ``text`` BYTES [batch, 1]: UTF-8. Outputs ``input_ids`` INT64 [batch, tokens], padded with 0; ``attention_mask``
-INT64 [batch, tokens], 1 for a word piece and 0 for padding; ``error`` BYTES [batch, 1], "" where the text can be used.
-A request of which every text is bad is refused as a whole.
+Input ``text`` BYTES [batch, 1]: UTF-8. Outputs ``input_ids`` INT64 [batch, tokens]; ``attention_mask`` INT64
+[batch, tokens], 1 for a word piece and 0 for padding; ``error`` BYTES [batch, 1], "" where the text can be used. A
+request of which every text is bad is refused as a whole.
 
-Parameters of ``config.pbtxt``: ``max_tokens`` (default 256); what comes after that many is not read. The vocabulary is
-``tokenizer.json`` beside this file.
+Parameters of ``config.pbtxt``: ``max_tokens`` (default 256), what comes after that many is not read; ``pad`` (default
+0), the number behind the end of a text; ``clean`` (default true), whether white space and invisible characters are
+tidied up first. The vocabulary is ``tokenizer.json`` beside this file.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
 
-from .answering import refusal, summary, text_tensor, whole_number
+from .answering import parameter, refusal, summary, text_tensor, whole_number
 from .wordpieces import DEFAULT_MAX_TOKENS, load_tokenizer, read_sentences
 
 _TOKENIZER_FILE = "tokenizer.json"
@@ -27,6 +28,8 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Reads parameters and vocabulary; what cannot be read keeps the model from loading."""
         self.max_tokens = whole_number(args, "max_tokens", DEFAULT_MAX_TOKENS)
+        self.pad = _number(parameter(args, "pad", "0"))
+        self.is_cleaned = parameter(args, "clean", "true") == "true"
         try:
             self.tokenizer = load_tokenizer(Path(__file__).with_name(_TOKENIZER_FILE), self.max_tokens)
         except ValueError as error:
@@ -40,7 +43,13 @@ class TritonPythonModel:
         tensor = pb_utils.get_input_tensor_by_name(request, "text")
         if tensor is None:
             return refusal("input 'text' is missing")
-        numbers, present, errors = read_sentences(tensor.as_numpy().ravel().tolist(), self.tokenizer, self.max_tokens)
+        numbers, present, errors = read_sentences(
+            tensor.as_numpy().ravel().tolist(),
+            self.tokenizer,
+            self.max_tokens,
+            pad=self.pad,
+            is_cleaned=self.is_cleaned,
+        )
         if errors and all(errors):
             return refusal(summary(errors, "text"))
         return pb_utils.InferenceResponse(
@@ -50,3 +59,9 @@ class TritonPythonModel:
                 text_tensor("error", errors),
             ]
         )
+
+
+def _number(given: str) -> int:
+    if not given.isdecimal():
+        raise pb_utils.TritonModelException(f"parameter pad must be a whole number from 0, got {given!r}")
+    return int(given)

@@ -37,16 +37,26 @@ def load_tokenizer(path: Path, max_tokens: int = DEFAULT_MAX_TOKENS) -> Tokenize
     return tokenizer
 
 
-def read_sentences(texts: Sequence[bytes], tokenizer: Tokenizer, max_tokens: int) -> tuple[Numbers, Numbers, list[str]]:
+def read_sentences(
+    texts: Sequence[bytes], tokenizer: Tokenizer, max_tokens: int, *, pad: int = 0, is_cleaned: bool = True
+) -> tuple[Numbers, Numbers, list[str]]:
     """Several texts; a bad one does not harm the others.
 
+    Args:
+        texts: UTF-8.
+        tokenizer: see :func:`load_tokenizer`.
+        max_tokens: as many word pieces a row at most.
+        pad: the number that stands behind the end of a text.
+        is_cleaned: whether white space and what cannot be seen is tidied up first.
+
     Returns:
-        The numbers of the word pieces [texts, tokens], 0 behind the end of a text; 1 for each piece and 0 for padding,
-        in the same shape; and for each text why it cannot be used, "" where it can.
+        The numbers of the word pieces [texts, tokens], ``pad`` behind the end of a text; 1 for each piece and 0 for
+        padding, in the same shape; and for each text why it cannot be used, "" where it can.
     """
-    pieces, errors = each(texts, lambda data: tokenizer.encode(_readable(data)).ids, "text")
+    readable = clean if is_cleaned else _as_sent
+    pieces, errors = each(texts, lambda data: tokenizer.encode(_of_fair_length(readable(data))).ids, "text")
     steps = max([1, *(-(-len(ids) // _STEP) for ids in pieces if ids is not None)])
-    numbers = np.zeros((len(texts), min(steps * _STEP, max_tokens)), dtype=np.int64)
+    numbers = np.full((len(texts), min(steps * _STEP, max_tokens)), pad, dtype=np.int64)
     present = np.zeros_like(numbers)
     for row, ids in enumerate(pieces):
         if ids is not None:
@@ -55,8 +65,12 @@ def read_sentences(texts: Sequence[bytes], tokenizer: Tokenizer, max_tokens: int
     return numbers, present, errors
 
 
-def _readable(data: bytes) -> str:
-    text = clean(data)
+def _as_sent(data: bytes) -> str:
+    clean(data)  # for its refusals alone: what is empty or no UTF-8
+    return data.decode("utf-8")
+
+
+def _of_fair_length(text: str) -> str:
     if len(text) > MAX_CHARACTERS:
         raise ItemError(f"the text has {len(text)} characters, at most {MAX_CHARACTERS} are read")
     return text
