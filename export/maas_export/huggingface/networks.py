@@ -168,10 +168,11 @@ def _generation(model: Any, _: Directory) -> dict[str, Any]:
     token = torch.zeros(2, 3, dtype=torch.int64)
     with torch.inference_mode():
         cache = model.eval()(input_ids=token, use_cache=True).past_key_values
-    if (
-        len({tuple(layer.keys.shape) for layer in cache.layers} | {tuple(layer.values.shape) for layer in cache.layers})
-        > 1
-    ):
+    if cache is None:
+        raise WrongUse(
+            f"{type(model).__name__} keeps no keys and values here", "is_decoder in config.json must be true"
+        )
+    if len({tuple(value.shape) for layer in cache.layers for value in (layer.keys, layer.values)}) > 1:
         raise WrongUse("the layers' keys and values have different shapes", "export it with OwnModel")
     past = stacked(cache).clone()
     return {
