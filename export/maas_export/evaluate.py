@@ -44,9 +44,9 @@ def evaluate_served(name: str, *, url: str, data: Path | None, seed: int | None,
         name: a model of the catalogue that knows labelled cases.
         url: the server.
         data: the user's labelled data; ``None`` for the held-out part of the built-in.
-        seed: of the built-in data's split, and of which cases ``limit`` leaves; ``None`` for the one of the weights
-            behind the model, so that no case is one that training saw.
-        limit: at most so many cases; ``None`` for all.
+        seed: of the built-in data's split; ``None`` for the one of the weights behind the model, so that no case is one
+            that training saw.
+        limit: at most so many cases, spread evenly over all; ``None`` for all.
 
     Raises:
         WrongUse: where the model knows no cases, is not served, or the data is wrong.
@@ -56,7 +56,7 @@ def evaluate_served(name: str, *, url: str, data: Path | None, seed: int | None,
     model, judge = _judged(name)
     if seed is None:
         seed = _split_seed(model)
-    cases = _chosen(judge.cases(data, seed), seed, limit)
+    cases = _chosen(judge.cases(data, seed), limit)
     with Client(url, timeout_s=_TIMEOUT_S) as client:
         try:
             client.describe(name)
@@ -87,12 +87,13 @@ def _judged(name: str) -> tuple[CatalogueModel, Judged]:
     return model, model
 
 
-def _chosen(cases: list[Case], seed: int, limit: int | None) -> list[Case]:
+def _chosen(cases: list[Case], limit: int | None) -> list[Case]:
     if not cases:
         raise WrongUse("the data holds no labelled case", "give data with at least one")
     if limit is None or limit >= len(cases):
         return cases
-    kept = np.sort(np.random.default_rng(seed).permutation(len(cases))[:limit])
+    # Models give their cases kind by kind: the first and the last stay, and every kind has its share between them.
+    kept = np.linspace(0, len(cases) - 1, limit).round().astype(int)
     return [cases[int(number)] for number in kept]
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--data", type=click.Path(path_type=Path), help="Labelled data (default: the built-in held-out data).")
 @click.option("--url", default="grpc://127.0.0.1:8001", show_default=True, help="The server: grpc://… or http://…")
 @click.option("--worst", type=click.IntRange(0), default=0, metavar="N", help="Show the N most wrong answers.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Ask N cases only, chosen by --seed.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Ask N cases only, spread evenly over all.")
 @click.option("--seed", type=int, help="Of the built-in data's split (default: as the weights were trained).")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Write what was seen as a picture.")
 @click.option("--json", "as_json", is_flag=True, help="Print the evaluation as JSON.")

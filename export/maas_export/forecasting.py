@@ -97,6 +97,8 @@ def fitted_logistic(years: Array, share: Array, ahead: int) -> Array:
     """On along the logistic curve (ceiling at most 1) that fits the history best; the last share where none fits."""
     from scipy.optimize import OptimizeWarning, curve_fit
 
+    if len(share) < _LEAST_TO_FIT:
+        return same_as_last(years, share, ahead)
     fits = []
     for ceiling_odds, log_rate, later in _BEGINNINGS:
         # The estimate of the errors, of which it may warn, is not used; one beginning may fail where another does not.
@@ -123,6 +125,9 @@ def _logistic(year: Array, ceiling_odds: float, log_rate: float, middle: float) 
 _BEGINNINGS = ((0.0, -1.0, 0.0), (1.5, -2.0, 10.0), (0.0, -1.0, -8.0))
 """Where the search for a logistic curve begins: log-odds of the ceiling, logarithm of the rate, and the middle in years
 after the last one."""
+
+_LEAST_TO_FIT = 3
+"""The curve has three parameters, which fewer shares do not decide."""
 
 METHODS: Mapping[str, Method] = {
     "same as last year": same_as_last,

@@ -31,7 +31,7 @@ def test_built_in_digits_are_split_by_seed_and_by_class() -> None:
     split, same, other = digits.built_in(0), digits.built_in(0), digits.built_in(1)
     assert (len(split.train["ink"]), len(split.test["ink"])) == (1437, 360)
     assert split.digest == same.digest != other.digest
-    assert np.bincount(split.test_labels).min() >= 33
+    assert np.bincount(split.test["label"]).min() >= 33
     train = {image.tobytes() for image in split.train["ink"]}
     assert not train & {image.tobytes() for image in split.test["ink"]}
 
@@ -42,7 +42,7 @@ def test_mnist_files_are_read_with_their_own_split(tmp_path: Path, suffix: str) 
     split = digits.from_path(tmp_path, 0)
     assert (len(split.train["ink"]), len(split.test["ink"])) == (40, 20)
     np.testing.assert_allclose(split.train["ink"][3], IMAGES[3] / 255, atol=1e-6)
-    assert split.train_labels[3] == 3
+    assert split.train["label"][3] == 3
 
 
 def test_npz_may_hold_bytes_or_floats(tmp_path: Path) -> None:

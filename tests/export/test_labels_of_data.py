@@ -46,7 +46,7 @@ def test_ranking_names_the_classes_of_the_data_that_the_network_was_trained_on(
     ranking = model_named("photo_postprocess")
     assert isinstance(ranking, RankLabels)
     assert tuple(ranking.labels) == PhotoCnn.spec.labels
-    trained_on(Split(part(40), part(20), "CIFAR-10"))
+    trained_on(Split(part(40), part(20), "CIFAR-10", tuple(CIFAR_NAMES)))
     assert list(ranking.labels) == CIFAR_NAMES
     assert ranking.assets["labels.txt"] == "".join(f"{name}\n" for name in CIFAR_NAMES)
     best = np.full((1, 10), -9, np.float32)

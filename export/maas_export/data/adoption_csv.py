@@ -7,6 +7,7 @@ Shares are written as for ``adoption_preprocess``: ``12 %``, ``0.12``, or nothin
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise WrongUse(
             f"{path}, line {line}: byte {content[error.start]:#04x} is no UTF-8", "save it as UTF-8"
         ) from error
-    reader = csv.reader(text.splitlines(), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):

@@ -10,8 +10,10 @@ Pickles can run code, so these are read by an unpickler that knows arrays and no
 from __future__ import annotations
 
 import codecs
+import lzma
 import pickle
 import tarfile
+import zlib
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -54,7 +56,7 @@ def from_path(path: Path) -> Split:
     train = {name: np.concatenate([part[name] for part in parts[:-1]]) for name in parts[0]}
     if len(np.unique(train["label"])) < 2:
         raise WrongUse(f"{path} holds only the class {train['name'][0]}", "give data of two classes or more")
-    return Split(train, parts[-1], f"CIFAR-10 ({path.name})")
+    return Split(train, parts[-1], f"CIFAR-10 ({path.name})", tuple(names))
 
 
 def _unpacked(folder: Path) -> Files:
@@ -79,7 +81,7 @@ def _archived(path: Path) -> Files:
                 found[PurePosixPath(member.name).name] = BytesIO(b"" if stream is None else stream.read()).getvalue
     except FileNotFoundError as error:
         raise WrongUse(f"there is no file {path}", "give CIFAR-10's archive or its folder as --data") from error
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise WrongUse(f"{path} is no archive, or damaged ({error})", _AGAIN) from error
     return found
 

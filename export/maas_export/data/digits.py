@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from maas_export.data.split import Split, stratified
 _IDX_IMAGES = 0x0803
 _IDX_LABELS = 0x0801
 _PARTS = {"train": "train", "test": "t10k"}
+_LEAST_INK = 0.5
+"""A digit without a pixel above this vanishes where it is drawn with sharp edges."""
 
 
 def built_in(seed: int) -> Split:
@@ -52,7 +55,7 @@ def _from_npz(path: Path, seed: int) -> Split:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise WrongUse(f"there is no file {path}", "give an .npz or a folder as --data") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise WrongUse(f"{path} cannot be read ({error})", "write it with numpy.savez") from error
     if not {"images", "labels"} <= arrays.keys():
         raise WrongUse(f"{path} holds {', '.join(arrays) or 'nothing'}", "it must hold images and labels")
@@ -65,6 +68,9 @@ def _from_idx(folder: Path) -> Split:
         images = _read_idx(_find_idx(folder, f"{prefix}-images-idx3-ubyte"), _IDX_IMAGES)
         labels = _read_idx(_find_idx(folder, f"{prefix}-labels-idx1-ubyte"), _IDX_LABELS)
         parts[part] = _checked(images, labels, f"{folder} ({prefix})")
+        classes = np.unique(parts[part]["label"])
+        if len(classes) < 2:
+            raise WrongUse(f"{folder} ({prefix}) holds only the class {classes[0]}", "give data of two classes or more")
     return Split(parts["train"], parts["test"], source=f"IDX files of {folder.name}")
 
 
@@ -79,7 +85,7 @@ def _read_idx(path: Path, magic: int) -> Array:
     """One IDX file: a big-endian magic number, one size per axis, then bytes (the format of MNIST's own page)."""
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise WrongUse(f"{path} cannot be read ({error})", "fetch it again") from error
     axes = magic & 0xFF
     header = 4 * (1 + axes)
@@ -105,6 +111,13 @@ def _checked(images: Array, labels: Array, source: str) -> Tensors:
     )
     if bad.size:
         raise WrongUse(f"image {bad[0]} in {source} holds NaN or values outside 0 to 1", "mend or drop it")
+    strongest = inputs.max(axis=(1, 2))
+    blank = np.flatnonzero(strongest <= _LEAST_INK)
+    if blank.size:
+        raise WrongUse(
+            f"image {blank[0]} in {source} shows no ink: its highest value is {strongest[blank[0]]:.2g} of 1",
+            "drop it, or give images whose ink goes up to 1 (255 as bytes)",
+        )
     if labels.dtype.kind not in "iu":
         raise WrongUse(f"labels in {source} are {labels.dtype}", "give whole numbers of 0 to 9")
     wrong = np.flatnonzero((labels < 0) | (labels > 9))

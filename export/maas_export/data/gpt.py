@@ -14,6 +14,7 @@ import numpy as np
 from maas_core.errors import WrongUse
 from maas_core.golden import Array
 from maas_core.layout import python_models_dir
+from maas_export.data.repeats import repeating_groups
 from maas_export.data.split import Split
 from maas_export.python_models import load_module
 
@@ -31,7 +32,6 @@ _SKIPPED = frozenset(
 )
 _OF_THE_MACHINE = ("_sysconfigdata", "config-")
 """Files and folders of these names hold the paths of the machine that built Python."""
-_HELD_OUT_OF_256 = 26
 _FEW_DOCUMENTS = 10
 _MAX_TEST_WINDOWS = 320
 
@@ -70,7 +70,8 @@ def built_in(seed: int) -> Split:
 def from_path(path: Path, seed: int) -> Split:
     """A text file of the user, or a folder with text files (.txt, .md, .rst, .py).
 
-    Of ten files or more, a tenth is held out; of fewer, the last tenth of each.
+    Of ten files or more, about a tenth of the text is held out, in whole files, and files that repeat each other stay
+    together; of fewer, the last tenth of each. Files without text are left out.
 
     Raises:
         WrongUse: naming the file, the line and what is wrong with it.
@@ -78,36 +79,51 @@ def from_path(path: Path, seed: int) -> Split:
     files = sorted(_text_files(path))
     if not files:
         raise WrongUse(f"{path} holds no text file", f"give a text, or a folder with {', '.join(_TEXT_SUFFIXES)}")
-    documents = {file.relative_to(path if path.is_dir() else path.parent).as_posix(): _read(file) for file in files}
+    read = {file.relative_to(path if path.is_dir() else path.parent).as_posix(): _read(file) for file in files}
+    documents = {name: text for name, text in read.items() if text.strip()}
+    if not documents:
+        raise WrongUse(f"{path}: {', '.join(read)} {'is' if len(read) == 1 else 'are'} empty", "give a file with text")
     return _split(documents, seed, f"{path.name}, {_told(documents)}")
 
 
-def read_documents(path: Path | None) -> dict[str, str]:
-    """The documents of the user's file or folder, or the built-in ones where ``path`` is None.
+def parts_of(documents: Mapping[str, str], seed: int) -> tuple[dict[str, str], dict[str, str]]:
+    """The documents for training, and the held-out ones; documents that repeat each other are never divided.
 
     Raises:
-        WrongUse: as of :func:`from_path`.
+        WrongUse: where ten documents or more all repeat each other.
     """
-    if path is None:
-        return standard_library()
-    return {file.as_posix(): _read(file) for file in sorted(_text_files(path))}
-
-
-def parts_of(documents: Mapping[str, str], seed: int) -> tuple[dict[str, str], dict[str, str]]:
-    """The documents for training, and the held-out ones."""
     if len(documents) < _FEW_DOCUMENTS:
         cuts = {name: len(text) - len(text) // 10 for name, text in documents.items()}
         return (
             {name: text[: cuts[name]] for name, text in documents.items()},
             {name: text[cuts[name] :] for name, text in documents.items()},
         )
-    held_out = {name for name in documents if hashlib.sha256(f"{seed}:{name}".encode()).digest()[0] < _HELD_OUT_OF_256}
-    # With few documents, chance may hold out none.
-    held_out = held_out or {min(documents)}
+    held_out = _held_out_names(documents, seed)
     return (
         {name: text for name, text in documents.items() if name not in held_out},
         {name: text for name, text in documents.items() if name in held_out},
     )
+
+
+def _held_out_names(documents: Mapping[str, str], seed: int) -> set[str]:
+    """Names of whole groups with about a tenth of all characters, in an order that the seed decides."""
+    groups = repeating_groups(documents)
+    if len(groups) < 2:
+        raise WrongUse(
+            f"the {len(documents)} documents repeat each other, so that none can be held out",
+            "give documents that differ, or one file with all of the text",
+        )
+    sizes = [sum(len(documents[name]) for name in group) for group in groups]
+    left = sum(sizes) // 10
+    held_out: set[str] = set()
+    for number in sorted(
+        range(len(groups)), key=lambda number: hashlib.sha256(f"{seed}:{groups[number][0]}".encode()).digest()
+    ):
+        if sizes[number] <= left:
+            held_out.update(groups[number])
+            left -= sizes[number]
+    # Where each group is larger than a tenth, the smallest one is.
+    return held_out or set(groups[sizes.index(min(sizes))])
 
 
 def bytes_of(tokens: Array) -> bytes:
@@ -165,8 +181,6 @@ def _read(path: Path) -> str:
         raise WrongUse(
             f"{path}, line {line}: byte {content[error.start]:#04x} is no UTF-8", "save it as UTF-8"
         ) from error
-    if not text.strip():
-        raise WrongUse(f"{path} is empty", "give a file with text")
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise WrongUse(f"{path}, line {line}: a NUL character; this is no text", "give a text file")

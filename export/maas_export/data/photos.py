@@ -45,7 +45,12 @@ def built_in(seed: int) -> Split:
             _patches(photograph, [at for at in regions if held_out[at[0]] != at[1]], _TRAIN_PATCHES, rng)
         )
         parts["test"].append(_patches(photograph, list(enumerate(held_out)), _TEST_PATCHES, rng))
-    return Split(_labelled(parts["train"]), _labelled(parts["test"]), "32×32 patches of ten scikit-image photographs")
+    return Split(
+        _labelled(parts["train"]),
+        _labelled(parts["test"]),
+        "32×32 patches of ten scikit-image photographs",
+        tuple(PHOTOGRAPHS),
+    )
 
 
 def _photographs() -> dict[str, Array]:

@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from maas_core.errors import WrongUse
 from maas_core.golden import Array, Tensors
@@ -37,6 +37,8 @@ Draw = Callable[[Array], Array]
 def composed(digits: Tensors, count: int, draw: Draw, rng: np.random.Generator) -> Tensors:
     """``count`` scenes of one to six digits each, of any size and place; some overlap.
 
+    A digit that drawing leaves without ink is left out, as one for which there is no room is.
+
     Args:
         digits: columns ``ink`` [samples, height, width] and ``label`` [samples].
         count: of scenes.
@@ -47,7 +49,7 @@ def composed(digits: Tensors, count: int, draw: Draw, rng: np.random.Generator) 
     used, place = np.unique(chosen, return_inverse=True)
     drawn = [_cropped(ink) for ink in draw(digits["ink"][used])]
     place = place.reshape(chosen.shape)
-    scenes = {
+    scenes: dict[str, Array] = {
         "image": np.zeros((count, 1, SIZE, SIZE), dtype=np.float32),
         "boxes": np.zeros((count, MOST_DIGITS, 4), dtype=np.float32),
         "label": np.full((count, MOST_DIGITS), -1, dtype=np.int64),
@@ -55,7 +57,10 @@ def composed(digits: Tensors, count: int, draw: Draw, rng: np.random.Generator) 
     for scene in range(count):
         boxes: list[tuple[int, int, int, int]] = []
         for digit in range(int(rng.integers(1, MOST_DIGITS + 1))):
-            ink = _scaled(drawn[place[scene, digit]], rng)
+            cropped = drawn[place[scene, digit]]
+            if cropped is None:
+                continue
+            ink = _scaled(cropped, rng)
             box = _free_place(ink.shape, boxes, rng)
             if box is None:
                 continue
@@ -68,8 +73,10 @@ def composed(digits: Tensors, count: int, draw: Draw, rng: np.random.Generator) 
     return scenes
 
 
-def _cropped(ink: Array) -> Array:
+def _cropped(ink: Array) -> Array | None:
     inked = ink > _INK
+    if not inked.any():
+        return None
     rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
@@ -137,12 +144,18 @@ def _boxes_of(entries: object, labels: Sequence[str], where: str) -> Found:
         label, box = (entry.get("label"), entry.get("box")) if isinstance(entry, dict) else (None, None)
         if label not in labels:
             raise WrongUse(f"{where}, box {number}: there is no class {label!r}", f"classes are {', '.join(labels)}")
-        is_box = isinstance(box, list) and len(box) == 4 and all(isinstance(edge, int | float) for edge in box)
-        if not is_box or not (box[0] < box[2] and box[1] < box[3]):
+        if not _is_box(box):
             raise WrongUse(f"{where}, box {number} is {box}", "give left, top, right and bottom in pixels")
         boxes[number] = box
         named.append(label)
     return Found(boxes, np.array(named, dtype=np.str_), np.ones(0))
+
+
+def _is_box(box: object) -> bool:
+    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(edge, int | float) for edge in box):
+        return False
+    left, top, right, bottom = box
+    return bool(left < right and top < bottom)
 
 
 def page_of(data: bytes) -> Array:
@@ -150,5 +163,5 @@ def page_of(data: bytes) -> Array:
     try:
         with Image.open(BytesIO(data)) as picture:
             return 1 - np.asarray(ImageOps.exif_transpose(picture).convert("L"), dtype=np.float32) / 255
-    except UnidentifiedImageError:
+    except Exception:  # noqa: BLE001  # Pillow raises many kinds for damaged or huge files; the page is for the eye only
         return np.zeros((SIZE, SIZE), dtype=np.float32)

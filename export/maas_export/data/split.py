@@ -23,11 +23,14 @@ class Split:
         train: what training may see.
         test: what it never sees.
         source: what the data is and where it comes from, in a few words.
+        classes: the names of all classes in the order of their numbers, where the data names them itself; a class may
+            be without a sample.
     """
 
     train: Tensors
     test: Tensors
     source: str
+    classes: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:

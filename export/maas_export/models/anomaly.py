@@ -36,7 +36,10 @@ _THRESHOLD = 0.22
 """About one held-out digit in a hundred has a higher score."""
 _SHOWN = 12
 DIGITS, LETTERS, PRINTED = "digits", "letters", "printed digits"
+LIKE_DIGITS = "letters like digits"
 _MEASURE = f"AUROC {LETTERS}"
+_REFUSAL = "no digit found"
+"""How `digits_preprocess` begins to say that a picture shows nothing."""
 
 _IMAGE = TensorSpec("image", "FP32", (1, _SIZE, _SIZE), "ink of the centred digit, 0 (ground) to 1 (ink)")
 _TOLD = TensorSpec("told", "FP32", (1, _SIZE, _SIZE), "the ink as the network tells it again")
@@ -70,9 +73,10 @@ class DigitAutoencoder(TorchModel):
         "with the DejaVu fonts",
         intended_use="to notice input that is no handwritten digit before a classifier names one all the same",
         limits="letters that people write like digits (O, I, l, S, Z, B, …) are not told apart and not counted in the "
-        "headline (`AUROC letters like digits` counts them); printed digits are unusual to it as well, though less "
-        "than letters (`AUROC letters against printed digits`)",
+        "headline (`AUROC letters like digits` counts them, `AUROC all letters` all 52); printed digits are unusual to "
+        "it as well, though less than letters (`AUROC letters against printed digits`)",
     )
+    example = MappingProxyType({"image": Path("examples/digit_autoencoder/image.json")})
     borrows = ("digits_preprocess",)
     recipe = Recipe(epochs=16, batch_size=64, learning_rate=2e-3, optimizer="adamw")
 
@@ -190,10 +194,13 @@ class DigitAnomaly(EnsembleModel, Judged):
         from maas_export.data.other_shapes import kinds_of_shapes
 
         if path is not None:
-            return [
+            found = [
                 Case(file.name, {"picture": picture_column([file.read_bytes()])}, _kind_of(label))
                 for file, label in labelled_pictures(path)
             ]
+            _require_both_kinds(_names(found))
+            # Digits first, so that a few cases spread over all are of both kinds.
+            return sorted(found, key=lambda case: (case.wanted != DIGITS, case.wanted))
         return [
             Case(f"{name} {number}", {"picture": picture_column([_picture_of(image[0])])}, name)
             for name, images in kinds_of_shapes(digit_data.built_in(seed).test["ink"]).items()
@@ -201,8 +208,8 @@ class DigitAnomaly(EnsembleModel, Judged):
         ]
 
     def judge(self, cases: Sequence[Case], answers: Sequence[Answer]) -> tuple[Evaluation, list[Verdict]]:
-        """As in training; what the server refuses to score is no digit to it, and so has the highest score."""
-        scores = np.array([_score_in(answer) for answer in answers])
+        """As in training; a picture without any ink is no digit, any other error is as wrong as can be."""
+        scores = np.array([_score_in(case, answer) for case, answer in zip(cases, answers, strict=True)])
         rows = {name: [row for row, case in enumerate(cases) if case.wanted == name] for name in _names(cases)}
         shown = {
             name: np.array([_page_of(bytes(cases[row].inputs["picture"][0, 0])) for row in some[:_SHOWN]])
@@ -245,11 +252,7 @@ def _evaluated(scores: Mapping[str, Array], shown: Mapping[str, Array], title: s
 
     from maas_export.pictures.anomalies import anomalies_picture
 
-    others = [name for name in scores if name != DIGITS]
-    if len(others) == len(scores) or not others:
-        raise WrongUse(
-            f"the data holds {'only digits' if not others else 'no digits'}", "give digits and something else"
-        )
+    others = _require_both_kinds(list(scores))
 
     def area(low: Array, high: Array) -> float:
         return float(roc_auc_score(np.repeat([0, 1], [len(low), len(high)]), np.concatenate([low, high])))
@@ -258,6 +261,8 @@ def _evaluated(scores: Mapping[str, Array], shown: Mapping[str, Array], title: s
     figures = {f"AUROC {name}": area(digits, scores[name]) for name in others}
     if {LETTERS, PRINTED} <= scores.keys():
         figures["AUROC letters against printed digits"] = area(scores[PRINTED], scores[LETTERS])
+    if {LETTERS, LIKE_DIGITS} <= scores.keys():
+        figures["AUROC all letters"] = _over_the_alphabet(figures)
     figures["digits above the threshold"] = float(np.mean(digits > _THRESHOLD))
     for name in others:
         figures[f"{name} above the threshold"] = float(np.mean(scores[name] > _THRESHOLD))
@@ -270,6 +275,28 @@ def _evaluated(scores: Mapping[str, Array], shown: Mapping[str, Array], title: s
     )
 
 
+def _require_both_kinds(kinds: Sequence[str]) -> list[str]:
+    """The kinds beside digits."""
+    others = [kind for kind in kinds if kind != DIGITS]
+    if len(others) == len(kinds) or not others:
+        raise WrongUse(
+            f"the data holds {'only digits' if not others else 'no digits'}", "give digits and something else"
+        )
+    return others
+
+
+def _over_the_alphabet(figures: Mapping[str, float]) -> float:
+    """The area of digits against all letters, each as often as the others.
+
+    The area is a mean over the letters, so that of both groups together is the mean of theirs, by their sizes.
+    """
+    from maas_export.data.other_shapes import LETTERS as UNLIKE
+    from maas_export.data.other_shapes import LETTERS_LIKE_DIGITS as LIKE
+
+    total = len(UNLIKE) * figures[f"AUROC {LETTERS}"] + len(LIKE) * figures[f"AUROC {LIKE_DIGITS}"]
+    return total / (len(UNLIKE) + len(LIKE))
+
+
 def _kind_of(label: str) -> str:
     return DIGITS if label in {"digit", *"0123456789"} else label
 
@@ -279,8 +306,10 @@ def _names(cases: Sequence[Case]) -> list[str]:
     return list(dict.fromkeys(case.wanted for case in cases))
 
 
-def _score_in(answer: Answer) -> float:
-    return 1.0 if isinstance(answer, str) else float(answer["score"].reshape(-1)[0])
+def _score_in(case: Case, answer: Answer) -> float:
+    if not isinstance(answer, str):
+        return float(answer["score"].reshape(-1)[0])
+    return 1.0 if _REFUSAL in answer or case.wanted == DIGITS else 0.0
 
 
 def _picture_of(ink: Array) -> bytes:

@@ -131,6 +131,7 @@ class LanguageRnn(LanguageNetwork):
         intended_use="which of 15 languages a name or a few words are in, letter by letter",
         limits=_LIMITS,
     )
+    example = MappingProxyType({"tokens": Path("examples/language_rnn/tokens.json")})
     recipe = Recipe(
         epochs=10,
         batch_size=128,
@@ -164,6 +165,7 @@ class LanguageAttention(LanguageNetwork):
         intended_use="which of 15 languages a name or a few words are in, and where the network looked",
         limits=f"{_LIMITS}; attention shows where it looked, not why it decided so",
     )
+    example = MappingProxyType({"tokens": Path("examples/language_attention/tokens.json")})
     recipe = Recipe(
         epochs=10,
         batch_size=128,
@@ -202,6 +204,7 @@ class LanguageTransformer(LanguageNetwork):
         intended_use="which of 15 languages a name or a few words are in",
         limits=_LIMITS,
     )
+    example = MappingProxyType({"tokens": Path("examples/language_transformer/tokens.json")})
     recipe = Recipe(
         epochs=10,
         batch_size=128,

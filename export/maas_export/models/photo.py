@@ -70,6 +70,7 @@ class PhotoCnn(Classifier):
         "CIFAR-10 or on data of your own",
         limits="the built-in classes are ten photographs, not ten kinds of thing: it has never seen another cat",
     )
+    example = MappingProxyType({"image": Path("examples/photo_cnn/image.json")})
     borrows = ("photo_preprocess",)
     recipe = Recipe(epochs=26, batch_size=128, learning_rate=2e-3, weight_decay=1e-3, optimizer="adamw")
 
@@ -115,7 +116,7 @@ class PhotoCnn(Classifier):
     def evaluate(self, module: nn.Module, split: Split) -> Evaluation:
         """Accuracy, F1 and confusion on the held-out part, by the data's own names of the classes."""
         got = self.predict_classes(module, self.features(split.test))
-        return classification(split.test["label"], got, _names_in(split), self.name, self.baseline(split))
+        return classification(split.test["label"], got, split.classes, self.name, self.baseline(split))
 
     def sample_inputs(self, rng: np.random.Generator, size: int) -> Tensors:
         """Held-out patches and, every fourth, plain noise."""
@@ -214,14 +215,6 @@ def _flip(image: Array, rng: np.random.Generator, axis: int) -> None:
     """Mirrors about half of the pictures, in place."""
     chosen = rng.random(len(image)) < 0.5
     image[chosen] = np.flip(image[chosen], axis)
-
-
-def _names_in(split: Split) -> list[str]:
-    """The names of the classes, in the order of their numbers."""
-    labels = np.concatenate([split.train["label"], split.test["label"]])
-    names = np.concatenate([split.train["name"], split.test["name"]])
-    _, first = np.unique(labels, return_index=True)
-    return [str(name) for name in names[first]]
 
 
 def _histograms(image: Array) -> Array:

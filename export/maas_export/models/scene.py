@@ -83,6 +83,7 @@ class DigitDetector(TorchModel):
         limits="digits lower than 16 or higher than 48 of the scene's 96 pixels were never seen in training; "
         "at most 16 boxes, and of two that overlap by more than half only one",
     )
+    example = MappingProxyType({"image": Path("examples/digit_detector/image.json")})
     recipe = Recipe(
         epochs=20, batch_size=32, learning_rate=3e-3, weight_decay=1e-3, optimizer="adamw", warmup_share=0.1
     )

@@ -69,6 +69,9 @@ class SentenceEncoder(PretrainedModel):
         intended_use="search, grouping and comparing of English sentences by cosine",
         limits=_LIMITS,
     )
+    example = MappingProxyType(
+        {"input_ids": Path("examples/sentence_encoder/input_ids.json"), "attention_mask": [1] * 10}
+    )
     borrows = ("sentence_tokenizer",)
 
     def build(self) -> nn.Module:
@@ -124,14 +127,17 @@ class SentenceEncoder(PretrainedModel):
         return {"input_ids": rng.integers(1, _VOCABULARY, (size, length)) * present, "attention_mask": present}
 
     def _embedded(self, module: nn.Module, texts: Sequence[str]) -> Array:
-        """[texts, 384], all in one batch of mixed length."""
+        """[texts, 384], in batches of mixed length."""
         import torch
 
-        numbers, present, errors = _word_pieces([text.encode() for text in texts])
-        if any(errors):
-            raise MaasError(f"a sentence cannot be read: {next(filter(None, errors))}", "mend the data")
-        with torch.inference_mode():
-            vectors: Array = module(torch.from_numpy(numbers), torch.from_numpy(present)).numpy()
+        vectors = np.empty((len(texts), _WIDTH), np.float32)
+        for start in range(0, len(texts), _MAX_BATCH):
+            part = slice(start, start + _MAX_BATCH)
+            numbers, present, errors = _word_pieces([text.encode() for text in texts[part]])
+            if any(errors):
+                raise MaasError(f"a sentence cannot be read: {next(filter(None, errors))}", "mend the data")
+            with torch.inference_mode():
+                vectors[part] = module(torch.from_numpy(numbers), torch.from_numpy(present)).numpy()
         return vectors
 
 
