@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .each import ItemError, each
+from .visible import is_invisible, require_fair
 
 _MISSING = frozenset({"", "-", "–", "—", ".", "..", "?", "na", "n/a", "#n/a", "nan", "null", "none", "missing"})
 _NUMBER = re.compile(r"([+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?)(%?)")
 _SHOWN = 40
+_MOST_BYTES = 64
 
 
 def read_share(data: bytes) -> float | None:
@@ -25,15 +27,16 @@ def read_share(data: bytes) -> float | None:
     Raises:
         ItemError: where it is neither a share nor one of the usual words for a missing one.
     """
+    require_fair(data, _MOST_BYTES, "observation")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ItemError(f"the observation is not UTF-8 (byte 0x{data[error.start]:02x})") from error
-    # Form KC makes of wide or no-break characters the plain ones; Cc and Cf are the invisible categories.
+    # Form KC makes of wide or no-break characters the plain ones.
     plain = "".join(
         character
         for character in unicodedata.normalize("NFKC", text)
-        if not character.isspace() and unicodedata.category(character) not in {"Cc", "Cf"}
+        if not character.isspace() and not is_invisible(character)
     ).replace("\N{MINUS SIGN}", "-")
     if plain.lower() in _MISSING:
         return None

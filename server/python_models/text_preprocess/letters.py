@@ -26,6 +26,8 @@ PADDING, UNKNOWN, _FIRST = 0, 1, 2
 VOCABULARY = _FIRST + len(CHARACTERS)
 """How many numbers there are."""
 DEFAULT_MAX_CHARACTERS = 64
+_BYTES_OF_A_CHARACTER = 16
+"""At most, with the marks that it may be sent with."""
 _STEP = 16
 """Rows are padded to a multiple of this: the dynamic batcher joins only requests of equal shape."""
 
@@ -43,7 +45,7 @@ def read_letters(data: bytes, max_characters: int = DEFAULT_MAX_CHARACTERS) -> s
     Raises:
         ItemError: where the text cannot be read or has more than ``max_characters`` characters.
     """
-    text = clean(data)
+    text = clean(data, _BYTES_OF_A_CHARACTER * max_characters)
     if len(text) > max_characters:
         raise ItemError(f"the text has {len(text)} characters, at most {max_characters} are read")
     return text

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .each import ItemError
+from .visible import is_invisible, require_fair, without_piles
 
 DEFAULT_MAX_TOKENS = 64
+_MAX_PROMPT_BYTES = 16 * 1024
 _MAX_TEMPERATURE = 10.0
 _MAX_STOPS = 8
 _MAX_STOP_CHARACTERS = 64
@@ -77,12 +79,11 @@ def _only(given: Mapping[str, Sequence[Any]], name: str, default: Any) -> Any:
 
 def _prompt(data: bytes) -> str:
     """The prompt in Unicode form C, without invisible characters; white space stays, for code depends on it."""
-    text = unicodedata.normalize("NFC", _text(data, "prompt"))
-    seen = "".join(
-        character
-        for character in text
-        if character in _KEPT_CONTROLS or unicodedata.category(character) not in {"Cc", "Cf"}
+    require_fair(data, _MAX_PROMPT_BYTES, "prompt")
+    visible = "".join(
+        character for character in _text(data, "prompt") if character in _KEPT_CONTROLS or not is_invisible(character)
     )
+    seen = unicodedata.normalize("NFC", without_piles(visible))
     if not seen:
         raise ItemError("the prompt is empty; give at least one character")
     return seen
