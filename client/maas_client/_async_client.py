@@ -166,7 +166,8 @@ class AsyncClient(BaseClient[AsyncWire]):
         progress: bool | None = None,
     ) -> list[Prediction]:
         """Asks a model about pictures or texts: see :meth:`maas_client.Client.predict`."""
-        check_classifier(await self.describe(model, model_version=model_version, timeout_s=timeout_s))
+        version, deadline = self._core.version(model, model_version), self._deadline(timeout_s)
+        await self._run(self._core.made(model, version, deadline, lambda builder: check_classifier(builder.spec)))
         outcomes = self.map(
             model,
             Values(items),
@@ -220,7 +221,7 @@ class AsyncClient(BaseClient[AsyncWire]):
     async def close(self) -> None:
         """Closes the connections of the running loop. A second call does nothing."""
         if not self._lifetime.is_over:
-            await self._run(self._core.shared_memory.close())
+            await self._run(self._core.shared_memory.close(self.endpoints))
         self._lifetime.is_over = True
         for wire in self._wires:
             await wire.close()

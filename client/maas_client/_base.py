@@ -10,7 +10,7 @@ from maas_client._build import Asked
 from maas_client._calls import ConfigCall, LiveCall, MetadataCall, ParameterValue, ReadyCall
 from maas_client._check import check_model_name
 from maas_client._core import Core
-from maas_client._deadline import Deadline
+from maas_client._deadline import LONGEST_S, Deadline
 from maas_client._endpoints import Breaker, Endpoints
 from maas_client._lifetime import Lifetime
 from maas_client._options import TLS, Options
@@ -18,7 +18,7 @@ from maas_client._retry import NO_RETRY, Retry
 from maas_client._steps import Exchange, Operation
 from maas_client._url import Endpoint
 from maas_client._values import Unset
-from maas_client.errors import NameMismatchError, RefusedValueError, TransportError
+from maas_client.errors import NameMismatchError, RefusedValueError, TransportError, UnavailableError
 
 if TYPE_CHECKING:
     from maas_client.testing import FakeTransport
@@ -56,9 +56,11 @@ class BaseClient(ABC, Generic[WireT]):
     ) -> None:
         addresses = [Endpoint.parse(one) for one in ([url] if isinstance(url, str) or url is None else url)]
         if len({address.is_grpc for address in addresses}) != 1:
-            raise RefusedValueError(f"url is one URL or several of one protocol, got {url!r}")
+            raise RefusedValueError(f"url is one URL or several of one protocol, got {[str(one) for one in addresses]}")
         Deadline(timeout_s)
-        if hedge_after_s is not None and not hedge_after_s > 0:
+        if hedge_after_s is not None and not (
+            isinstance(hedge_after_s, int | float) and 0 < hedge_after_s <= LONGEST_S
+        ):
             raise RefusedValueError(f"hedge_after_s is a positive number of seconds or None, got {hedge_after_s!r}")
         self._timeout_s = timeout_s
         self._options = Options.make(headers, token, api_key, tls, compression)
@@ -101,7 +103,7 @@ class BaseClient(ABC, Generic[WireT]):
             try:
                 if (yield Exchange(call, deadline, index)):
                     return True
-            except TransportError:
+            except (TransportError, UnavailableError):
                 continue
         return False
 
@@ -162,6 +164,10 @@ def is_shared(model: str, via: Via) -> bool:
 
 
 def _merged(model: str, inputs: Mapping[str, Any], named_inputs: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(inputs, Mapping):
+        raise NameMismatchError(
+            f"{model}: inputs is a mapping from name to values, got {type(inputs).__name__}; pass {{name: values}}"
+        )
     twice = inputs.keys() & named_inputs.keys()
     if twice:
         raise NameMismatchError(f"{model}: {sorted(twice)} are passed twice; pass each input once", model=model)

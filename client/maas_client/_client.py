@@ -260,7 +260,8 @@ class Client(BaseClient[Wire]):
         Raises:
             MaasClientError: the model is not there, or is no such model.
         """
-        check_classifier(self.describe(model, model_version=model_version, timeout_s=timeout_s))
+        version, deadline = self._core.version(model, model_version), self._deadline(timeout_s)
+        self._run(self._core.made(model, version, deadline, lambda builder: check_classifier(builder.spec)))
         outcomes = self.map(
             model,
             Values(items),
@@ -322,7 +323,7 @@ class Client(BaseClient[Wire]):
     def close(self) -> None:
         """Closes the connections. A second call does nothing."""
         if not self._lifetime.is_over:
-            self._run(self._core.shared_memory.close())
+            self._run(self._core.shared_memory.close(self.endpoints))
         self._lifetime.is_over = True
         for wire in self._wires:
             wire.close()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from maas_client._build import Asked, Builder
 from maas_client._calls import Answer, Call, ConfigCall, InferAnswer, InferCall, MetadataCall, ReadyCall
@@ -15,7 +16,7 @@ from maas_client._result import InferResult, Timing, joined
 from maas_client._retry import Retry
 from maas_client._shared_memory import SharedMemory
 from maas_client._spec import ModelSpec, steps_of
-from maas_client._steps import Exchange, Operation, Pause, Race, Together
+from maas_client._steps import Exchange, Operation, Pause, Race, Raced, Together
 from maas_client._stream import StreamCall
 from maas_client.errors import (
     BadAnswerError,
@@ -24,11 +25,17 @@ from maas_client.errors import (
     InvalidRequestError,
     MaasClientError,
     ServerError,
+    TransportError,
     UnavailableError,
 )
 
 _FRESH_S = 1.0
 """A description that was looked at again less than this ago is not fetched for the next misfit."""
+
+
+_PROBE_S = 2.0
+"""How long one of several servers may take to say that it is ready again."""
+_T = TypeVar("_T")
 
 
 class _Known(NamedTuple):
@@ -57,12 +64,18 @@ class Core:
 
     def version(self, model: str, model_version: int | str | None) -> str:
         """The version to ask for: the call's own, or the pinned one, or "" for the server's choice."""
-        if model_version is None and (model, "") in self._known:
+        if model_version is None and isinstance(model, str) and (model, "") in self._known:
             return self._pinned.get(model, "")
         return check_version(model_version, check_model_name(model)) or self._pinned.get(model, "")
 
     def exchange(
-        self, call: Call, deadline: Deadline, *, endpoint: int | None = None, may_be_applied_twice: bool = True
+        self,
+        call: Call,
+        deadline: Deadline,
+        *,
+        endpoint: int | None = None,
+        may_be_applied_twice: bool = True,
+        failures: list[MaasClientError] | None = None,
     ) -> Operation[tuple[Answer, int]]:
         """Makes one call at the server whose turn it is, and again while that makes sense.
 
@@ -71,6 +84,7 @@ class Core:
             deadline: for all attempts and waits.
             endpoint: ask this server and no other.
             may_be_applied_twice: False for a step of a sequence.
+            failures: the error of each attempt that failed is added to it.
 
         Returns:
             the answer, and the number of attempts.
@@ -81,17 +95,19 @@ class Core:
             index = endpoint
             try:
                 if index is None:
-                    index, must_probe = self.endpoints.choose()
-                    if must_probe:
-                        yield from self._probe(index, deadline)
+                    chosen, must_probe = self.endpoints.choose()
+                    index = (yield from self._ready(chosen, deadline)) if must_probe else chosen
                 if self._hedge_after_s is None or endpoint is not None or not isinstance(call, InferCall):
                     answer = yield Exchange(call, deadline, index)
                 else:
-                    answer, index, raced = yield self._race(call, deadline, index)
-                    attempt += raced - 1
+                    raced: Raced = yield self._race(call, deadline, index)
+                    index, attempt = None, attempt + raced.attempts - 1
+                    answer, index = self._winner(raced)
             except MaasClientError as error:
                 if index is not None:
                     self.endpoints.circuits[index].failed(error)
+                if failures is not None:
+                    failures.append(error)
                 pause_s = self._retry.pause_s(error, attempt, deadline, may_be_applied_twice=may_be_applied_twice)
                 if pause_s is None:
                     if last and isinstance(error, CircuitOpenError):
@@ -109,22 +125,51 @@ class Core:
         second = self.endpoints.other_than(index)
         return Race(Exchange(call, deadline, index), Exchange(call, deadline, second), self._hedge_after_s or 0.0)
 
+    def _winner(self, raced: Raced) -> tuple[Answer, int]:
+        for index, error in raced.failures:
+            self.endpoints.circuits[index].failed(error)
+        if raced.answer is None:
+            raise raced.failures[-1][1]
+        return raced.answer, raced.endpoint
+
     def choose(self, deadline: Deadline) -> Operation[int]:
         """The server whose turn it is; one that did not answer lately is asked first whether it is ready."""
         index, must_probe = self.endpoints.choose()
-        if must_probe:
+        return (yield from self._ready(index, deadline)) if must_probe else index
+
+    def _ready(self, index: int, deadline: Deadline) -> Operation[int]:
+        """This server if it is ready again, or else the next one that answers."""
+        asked: set[int] = set()
+        must_probe = True
+        while must_probe:
             try:
                 yield from self._probe(index, deadline)
             except MaasClientError as error:
                 self.endpoints.circuits[index].failed(error)
-                raise
+                asked.add(index)
+                if deadline.remaining_s() == 0:
+                    raise
+                try:
+                    index, must_probe = self.endpoints.choose(asked)
+                except CircuitOpenError:
+                    # Why the last one cannot be called says more than that none can.
+                    raise error from None
+            else:
+                return index
         return index
 
     def _probe(self, index: int, deadline: Deadline) -> Operation[None]:
-        is_ready = yield Exchange(ReadyCall(), deadline, index)
+        is_ready = yield Exchange(ReadyCall(), self._probe_deadline(deadline), index)
         if not is_ready:
             raise UnavailableError("the server is not ready", endpoint=str(self.endpoints.addresses[index]))
         self.endpoints.circuits[index].succeeded()
+
+    def _probe_deadline(self, deadline: Deadline) -> Deadline:
+        """A server that hangs must leave time to ask another one."""
+        remaining_s = deadline.remaining_s()
+        if len(self.endpoints.addresses) == 1 or remaining_s == 0:
+            return deadline
+        return Deadline(_PROBE_S if remaining_s is None else min(_PROBE_S, remaining_s / 2))
 
     def description(self, call: MetadataCall | ConfigCall, deadline: Deadline) -> Operation[dict[str, Any]]:
         """The server's answer to a call that is answered with an object."""
@@ -162,7 +207,7 @@ class Core:
         """Takes a description that was fetched without naming the version as that of the version that answered."""
         self._known.setdefault((model, version), _Known(Builder(spec, version), -math.inf))
 
-    def _refreshed(self, builder: Builder, model: str, version: str, deadline: Deadline) -> Operation[Builder]:
+    def refreshed(self, builder: Builder, model: str, version: str, deadline: Deadline) -> Operation[Builder]:
         """The same builder where the model is still described as it was, another where it changed."""
         known = self._known.get((model, version))
         now = time.monotonic()
@@ -170,6 +215,38 @@ class Core:
             return known.builder if known.builder.spec != builder.spec else builder
         current = yield from self._fetch(model, version, deadline, now)
         return current if current.spec != builder.spec else builder
+
+    def made(
+        self, model: str, version: str, deadline: Deadline, make: Callable[[Builder], _T]
+    ) -> Operation[tuple[_T, Builder]]:
+        """What is made of a caller's values, and by which builder: anew where they misfit a model that changed.
+
+        Raises:
+            InputError: they do not fit the model as it is now.
+        """
+        builder = yield from self.builder(model, version, deadline)
+        try:
+            return make(builder), builder
+        except InputError as error:
+            try:
+                refreshed = yield from self.refreshed(builder, model, version, deadline)
+            except (TransportError, ServerError):
+                # The caller's mistake says more than that nobody can be asked whether it still is one.
+                raise error from None
+            if refreshed is builder:
+                raise
+            return make(refreshed), refreshed
+
+    def spec_of(self, answer: Answer, builder: Builder, version: str, deadline: Deadline) -> Operation[ModelSpec]:
+        """The description of the version that answered: fetched anew where the known one is older."""
+        spec = builder.spec
+        if not isinstance(answer, InferAnswer) or answer.version in spec.versions:
+            return spec
+        try:
+            return (yield from self.refreshed(builder, spec.name, version, deadline)).spec
+        except MaasClientError:
+            # The answer is there; its description is fetched for the next call.
+            return spec
 
     def infer(
         self,
@@ -184,27 +261,24 @@ class Core:
         """Checks, sends, and makes the result; sends once more when the server's model turns out to have changed."""
         started = time.monotonic()
         version = self.version(model, model_version)
-        known = self._known.get((model, version))
-        builder = known.builder if known else (yield from self._fetch(model, version, deadline, -math.inf))
-        if split and (parts := builder.split(asked)):
-            return (yield from self._infer_parts(parts, model, version, deadline, shared=shared))
-        try:
-            call = builder.build(asked)
-        except InputError:
-            builder = yield from self._refreshed(builder, model, version, deadline)
-            call = builder.build(asked)
+        if split:
+            parts, _ = yield from self.made(model, version, deadline, lambda builder: builder.split(asked))
+            if parts:
+                return (yield from self._infer_parts(parts, model, version, deadline, shared=shared))
+        call, builder = yield from self.made(model, version, deadline, lambda builder: builder.build(asked))
         checked = time.monotonic()
         try:
             answer, attempts = yield from self._send(call, builder.spec, deadline, shared=shared)
         except InvalidRequestError:
-            refreshed = yield from self._refreshed(builder, model, version, deadline)
+            refreshed = yield from self.refreshed(builder, model, version, deadline)
             if refreshed is builder:
                 raise
             builder = refreshed
             answer, attempts = yield from self._send(builder.build(asked), builder.spec, deadline, shared=shared)
             attempts += 1
         timing = Timing(checked - started, time.monotonic() - checked, attempts)
-        return self.result(builder.spec, version, answer, timing)
+        spec = yield from self.spec_of(answer, builder, version, deadline)
+        return self.result(spec, version, answer, timing)
 
     def _send(
         self, call: InferCall, spec: ModelSpec, deadline: Deadline, *, shared: bool
@@ -231,12 +305,7 @@ class Core:
     ) -> Operation[tuple[StreamCall, int]]:
         """The checked request of a stream, and the server that it goes to."""
         version = self.version(model, model_version)
-        builder = yield from self.builder(model, version, deadline)
-        try:
-            call = builder.build(asked)
-        except InputError:
-            builder = yield from self._refreshed(builder, model, version, deadline)
-            call = builder.build(asked)
+        call, builder = yield from self.made(model, version, deadline, lambda builder: builder.build(asked))
         return StreamCall(call, builder.spec), (yield from self.choose(deadline))
 
     def stream_result(self, stream: StreamCall, endpoint: int, answer: InferAnswer, started: float) -> InferResult:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 from maas_client.errors import DeadlineExceededError, RefusedValueError
 
 _NUMBERS = (int, float)
 """A union would be made anew for each call."""
+
+
+LONGEST_S = 2e6
+"""About 23 days: what sockets and event loops take as a time to wait is a little more."""
 
 
 class Deadline:
@@ -24,8 +27,10 @@ class Deadline:
     __slots__ = ("_at", "timeout_s")
 
     def __init__(self, timeout_s: float | None) -> None:
-        if timeout_s is not None and not (isinstance(timeout_s, _NUMBERS) and 0 < timeout_s < math.inf):
-            raise RefusedValueError(f"timeout_s is a positive number of seconds or None, got {timeout_s!r}")
+        if timeout_s is not None and not (isinstance(timeout_s, _NUMBERS) and 0 < timeout_s <= LONGEST_S):
+            raise RefusedValueError(
+                f"timeout_s is a positive number of seconds up to {LONGEST_S:.0f}, or None, got {timeout_s!r}"
+            )
         self.timeout_s = timeout_s
         self._at = None if timeout_s is None else time.monotonic() + timeout_s
 

@@ -119,14 +119,17 @@ class Driver:
 
         begin(race.first)
         try:
-            won, outcome = outcomes.get(timeout=race.after_s)
-            is_hedged = False
+            ended, attempts = [outcomes.get(timeout=race.after_s)], 1
         except queue.Empty:
             begin(race.second)
-            won, outcome = outcomes.get()
-            is_hedged = True
-            if isinstance(outcome, BaseException):
-                won, outcome = outcomes.get()
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return Raced(outcome, won.endpoint, 2 if is_hedged else 1)
+            ended, attempts = [outcomes.get()], 2
+            if isinstance(ended[0][1], BaseException):
+                ended.append(outcomes.get())
+        failures: list[tuple[int, MaasClientError]] = []
+        for exchange, outcome in ended:
+            if not isinstance(outcome, BaseException):
+                return Raced(outcome, exchange.endpoint, attempts, tuple(failures))
+            if not isinstance(outcome, MaasClientError):
+                raise outcome
+            failures.append((exchange.endpoint, outcome))
+        return Raced(None, failures[-1][0], attempts, tuple(failures))

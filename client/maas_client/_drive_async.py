@@ -97,9 +97,16 @@ class AsyncDriver:
                 tasks[asyncio.create_task(self._exchange(race.second))] = race.second
                 done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 if pending and all(task.exception() for task in done):
-                    done, _ = await asyncio.wait(pending)
-            won = next((task for task in done if not task.exception()), next(iter(done)))
-            return Raced(won.result(), tasks[won].endpoint, len(tasks))
+                    await asyncio.wait(pending)
+            failures: list[tuple[int, MaasClientError]] = []
+            for task in [task for task in tasks if task.done()]:
+                try:
+                    answer = task.result()
+                except MaasClientError as error:
+                    failures.append((tasks[task].endpoint, error))
+                else:
+                    return Raced(answer, tasks[task].endpoint, len(tasks), tuple(failures))
+            return Raced(None, failures[-1][0], len(tasks), tuple(failures))
         finally:
             for task in tasks:
                 task.cancel()

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from maas_client._forks import ForkSafeLock
 from maas_client._url import Endpoint
 from maas_client.errors import (
+    BadAnswerError,
     CircuitOpenError,
     ConnectionLostError,
+    DeadlineExceededError,
     MaasClientError,
     RefusedValueError,
+    ServerError,
     UnavailableError,
     UnreachableError,
 )
+
+_NO_ANSWER = (UnreachableError, ConnectionLostError, UnavailableError, DeadlineExceededError, BadAnswerError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,8 @@ class Breaker:
     """Keeps calls away from a server that does not answer.
 
     Attributes:
-        failures: so many failures in a row (unreachable, connection lost, unavailable) open the circuit.
+        failures: so many failures in a row (unreachable, connection lost, unavailable, no
+            answer in time, none that follows the protocol) open the circuit.
         open_s: seconds until one caller asks the server again whether it is ready.
 
     Raises:
@@ -44,7 +50,7 @@ class Circuit:
 
     def __init__(self, breaker: Breaker) -> None:
         self._breaker = breaker
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._failures = 0
         self._try_at = 0.0
 
@@ -68,9 +74,13 @@ class Circuit:
                 self._failures = 0
 
     def failed(self, error: MaasClientError) -> None:
-        """A call ended with this error; most errors are answers of a server that works."""
-        if not isinstance(error, UnreachableError | ConnectionLostError | UnavailableError):
-            self.succeeded()
+        """A call ended with this error; most errors are answers of a server that works.
+
+        What was refused or cancelled here says nothing of the server.
+        """
+        if not isinstance(error, _NO_ANSWER):
+            if isinstance(error, ServerError):
+                self.succeeded()
             return
         with self._lock:
             self._failures += 1
@@ -91,8 +101,11 @@ class Endpoints:
         others = [(index + offset) % len(self.circuits) for offset in range(1, len(self.circuits))]
         return next((other for other in others if self.circuits[other].is_closed), index)
 
-    def choose(self) -> tuple[int, bool]:
+    def choose(self, but: Collection[int] = ()) -> tuple[int, bool]:
         """The index of the endpoint whose turn it is, and whether it must be asked first if it is ready.
+
+        Args:
+            but: endpoints that were asked in vain.
 
         Raises:
             CircuitOpenError: none of them answered lately.
@@ -101,7 +114,7 @@ class Endpoints:
             return 0, False
         start = next(self._turn)
         order = [(start + offset) % len(self.circuits) for offset in range(len(self.circuits))]
-        for index in order:
+        for index in [one for one in order if one not in but]:
             if self.circuits[index].is_closed:
                 return index, False
             if self.circuits[index].may_probe():

@@ -23,6 +23,7 @@ from maas_client._grpc_common import (
     CHANNEL_OPTIONS,
     LEAVE_S,
     STREAM_METHOD,
+    cancelled_by_close,
     compression,
     credentials,
     error_of_rpc,
@@ -64,6 +65,12 @@ class AsyncGrpcWire:
                 metadata=self._metadata + call.headers if isinstance(call, InferCall) else self._metadata,
                 compression=self._compression,
             )
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled the caller: the channel was closed under its call.
+            raise cancelled_by_close(call, self.endpoint) from None
         except grpc.RpcError as error:
             if isinstance(call, LiveCall | ReadyCall) and means_no(error):
                 return False

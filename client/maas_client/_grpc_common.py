@@ -14,6 +14,7 @@ from maas_client._options import Options
 from maas_client._url import Endpoint
 from maas_client.errors import (
     ERROR_OF_GRPC,
+    CallCancelledError,
     ConnectionLostError,
     DeadlineExceededError,
     MaasClientError,
@@ -78,6 +79,15 @@ def compression(options: Options) -> grpc.Compression | None:
 def means_no(error: Any) -> bool:
     """Whether a health call's error means "no": the model or version is not there, or not ready."""
     return error.code().name in {"NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION"}
+
+
+def cancelled_by_close(call: Call, endpoint: Endpoint) -> CallCancelledError:
+    """What a call ends with whose client is closed meanwhile."""
+    return CallCancelledError(
+        f"{call.model or 'the server'}: the client was closed before the answer came",
+        model=call.model,
+        endpoint=str(endpoint),
+    )
 
 
 def error_of_rpc(error: Any, call: Call, deadline: Deadline, endpoint: Endpoint) -> MaasClientError:

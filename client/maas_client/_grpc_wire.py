@@ -22,6 +22,7 @@ from maas_client._grpc_common import (
     CHANNEL_OPTIONS,
     LEAVE_S,
     STREAM_METHOD,
+    cancelled_by_close,
     compression,
     credentials,
     error_of_rpc,
@@ -87,6 +88,9 @@ class GrpcWire:
             if isinstance(call, LiveCall | ReadyCall) and means_no(error):
                 return False
             raise error_of_rpc(error, call, deadline, self.endpoint) from error
+        except ValueError as error:
+            # grpcio's own for a channel that another thread closed; all else was checked before.
+            raise cancelled_by_close(call, self.endpoint) from error
         return decode_message(call, data, str(self.endpoint))
 
     def stream(self, stream: StreamCall, deadline: Deadline) -> Iterator[InferAnswer]:

@@ -180,7 +180,20 @@ def _decompress(data: bytes | bytearray, encoding: str) -> bytearray:
 def _length(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise ValueError(f"{text[:40]!r} is not a length")
-    return int(text)
+    return check_body_size(int(text))
+
+
+def check_body_size(size_bytes: int) -> int:
+    """The size of a body, or of what came of it so far.
+
+    Raises:
+        ValueError: no answer is as large as that.
+    """
+    if size_bytes < 0:
+        raise ValueError(f"{size_bytes} is not a length")
+    if size_bytes > MAX_UNPACKED_BYTES:
+        raise ValueError(f"it tells of a body of more than {MAX_UNPACKED_BYTES} bytes")
+    return size_bytes
 
 
 def _header_length(headers: dict[str, str], default: int) -> int:
@@ -195,9 +208,7 @@ def _split(body: bytearray, headers: dict[str, str]) -> tuple[bytearray, bytearr
 def _read_chunk() -> Generator[Need, bytes | bytearray, bytes | bytearray]:
     """The next chunk's content; empty after the last one, whose trailers carry nothing that we read."""
     line = bytes((yield Until(LINE_END)))
-    size_bytes = int(line.removesuffix(LINE_END).partition(b";")[0].strip(), 16)
-    if size_bytes < 0:
-        raise ValueError(f"a chunk of {size_bytes} bytes")
+    size_bytes = check_body_size(int(line.removesuffix(LINE_END).partition(b";")[0].strip(), 16))
     if size_bytes:
         chunk = yield Exactly(size_bytes)
         yield Exactly(len(LINE_END))
@@ -211,4 +222,5 @@ def _read_chunks() -> Generator[Need, bytes | bytearray, bytearray]:
     body = bytearray()
     while chunk := (yield from _read_chunk()):
         body += chunk
+        check_body_size(len(body))
     return body

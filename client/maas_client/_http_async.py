@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import weakref
 from collections.abc import AsyncGenerator
 
 from maas_client._calls import Answer, Call, InferAnswer
 from maas_client._deadline import Deadline
-from maas_client._http1 import MAX_HEAD_BYTES, Event, Exactly, Need, Until, read_events, read_response
+from maas_client._http1 import (
+    MAX_HEAD_BYTES,
+    Event,
+    Exactly,
+    Need,
+    Until,
+    check_body_size,
+    read_events,
+    read_response,
+)
 from maas_client._http_codec import HttpResponse, decode_response, encode_call, error_of
 from maas_client._http_common import RequestEncoder, answer_errors, connect_errors
 from maas_client._options import Options
@@ -52,7 +62,7 @@ class AsyncHttpWire:
                 async with asyncio.timeout(deadline.remaining_s()):
                     response, keep = await connection.exchange(pieces)
         finally:
-            if keep and len(idle) < _MAX_IDLE:
+            if keep and len(idle) < _MAX_IDLE and connection.is_usable():
                 idle.append(connection)
             else:
                 connection.close()
@@ -110,7 +120,24 @@ class _Connection:
         self._writer = writer
 
     def is_usable(self) -> bool:
-        return not (self._reader.at_eof() or self._writer.is_closing())
+        """Whether the server has neither closed the idle connection nor sent what nobody asked for."""
+        return not (self._writer.is_closing() or self._has_unread() or self._has_unreceived())
+
+    def _has_unread(self) -> bool:
+        """Whether the reader holds bytes, the end or an error: only where it has none of these, a read would wait."""
+        reading = self._reader.read(1)
+        try:
+            reading.send(None)
+        except (StopIteration, OSError):
+            return True
+        reading.close()
+        return False
+
+    def _has_unreceived(self) -> bool:
+        """Whether the socket holds what the event loop had no time for yet."""
+        poll = select.poll()
+        poll.register(self._writer.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def close(self) -> None:
         self._writer.close()
@@ -141,7 +168,7 @@ class _Connection:
         reader = read_events()
         step: Need | Event = next(reader)
         while True:
-            data = b""
+            data: bytes | bytearray = b""
             if isinstance(step, Event):
                 yield step
             else:
@@ -153,13 +180,17 @@ class _Connection:
                     yield stop.value
                 return
 
-    async def _read(self, need: Need) -> bytes:
+    async def _read(self, need: Need) -> bytes | bytearray:
         try:
             if isinstance(need, Exactly):
                 return await self._reader.readexactly(need.size_bytes)
             if isinstance(need, Until):
                 return await self._reader.readuntil(need.separator)
-            return await self._reader.read()
+            rest = bytearray()
+            while data := await self._reader.read(MAX_HEAD_BYTES):
+                rest += data
+                check_body_size(len(rest))
+            return rest
         except asyncio.IncompleteReadError as error:
             of_all = f" of {error.expected} bytes" if error.expected else ""
             raise EOFError(f"the server closed it after {len(error.partial)}{of_all}") from error

@@ -170,7 +170,7 @@ def decode_response(call: Call, response: HttpResponse, endpoint: str) -> Answer
 def _decode_regions(call: RegionsCall, response: HttpResponse, endpoint: str) -> dict[str, Any]:
     try:
         return {entry["name"]: entry for entry in json.loads(response.head)}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _bad(call, endpoint, f"its list of regions cannot be read: {error!r}") from error
 
 
@@ -179,7 +179,7 @@ def error_of(call: Call, response: HttpResponse, endpoint: str) -> MaasClientErr
     text = bytes(response.head + response.tail)
     try:
         message = str(json.loads(text)["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         message = text[:200].decode("utf-8", "replace").strip() or "no explanation"
     retry_after = response.headers.get("retry-after", "")
     return server_answer(
@@ -189,14 +189,14 @@ def error_of(call: Call, response: HttpResponse, endpoint: str) -> MaasClientErr
         code=str(response.status),
         model=call.model,
         # The other form, an HTTP date, needs clocks that agree: not used by the servers that we call.
-        retry_after_s=float(retry_after) if retry_after.isdecimal() else None,
+        retry_after_s=float(retry_after) if retry_after.isdecimal() and len(retry_after) < 6 else None,
     )
 
 
 def _json_object(data: bytes | bytearray, call: Call, endpoint: str) -> dict[str, Any]:
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _bad(call, endpoint, f"its JSON cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise _bad(call, endpoint, f"it is a JSON {type(value).__name__}, not an object")
@@ -228,7 +228,7 @@ def _decode_infer(call: InferCall, response: HttpResponse, endpoint: str) -> Inf
             position += size_bytes
             outputs[entry["name"]] = decode(piece, entry["datatype"], shape)
         model, version = str(header["model_name"]), read_version(str(header.get("model_version", "")))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _bad(call, endpoint, str(error) if isinstance(error, ValueError) else repr(error)) from error
     if position != len(tail):
         raise _bad(call, endpoint, f"{len(tail)} bytes of tensors came, its header tells of {position}")

@@ -10,7 +10,16 @@ from collections.abc import Iterator
 
 from maas_client._calls import Answer, Call, InferAnswer
 from maas_client._deadline import Deadline
-from maas_client._http1 import MAX_HEAD_BYTES, Event, Exactly, Need, Until, read_events, read_response
+from maas_client._http1 import (
+    MAX_HEAD_BYTES,
+    Event,
+    Exactly,
+    Need,
+    Until,
+    check_body_size,
+    read_events,
+    read_response,
+)
 from maas_client._http_codec import HttpRequest, HttpResponse, decode_response, encode_call, error_of
 from maas_client._http_common import RequestEncoder, answer_errors, connect_errors
 from maas_client._options import Options
@@ -19,6 +28,8 @@ from maas_client._url import Endpoint
 
 _MAX_IDLE = 32
 _READ_BYTES = 65536
+_BLOCK_BYTES = 2**26
+"""So much memory is taken at once for what a server says that it is going to send."""
 
 
 class _Pool:
@@ -122,7 +133,11 @@ class HttpWire:
         connection.close()
 
     def _connect(self, deadline: Deadline) -> _Connection:
-        plain = socket.create_connection((self.endpoint.host, self.endpoint.port), deadline.remaining_s())
+        remaining_s = deadline.remaining_s()
+        if remaining_s == 0:
+            # To sockets a timeout of 0 means that they do not wait.
+            raise TimeoutError
+        plain = socket.create_connection((self.endpoint.host, self.endpoint.port), remaining_s)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return _Connection(self._ssl.wrap_socket(plain, server_hostname=self.endpoint.host) if self._ssl else plain)
 
@@ -154,15 +169,32 @@ class _Connection:
 
     def exchange(self, pieces: tuple[bytes | memoryview, ...], deadline: Deadline) -> tuple[HttpResponse, bool]:
         """Sends one request and reads its response."""
-        self._write(pieces, deadline)
+        try:
+            self._write(pieces, deadline)
+        except ConnectionError as error:
+            return self._early_response(error, deadline), False
+        response, keep_alive = self._response(deadline)
+        return response, keep_alive and not self._buffer
+
+    def _early_response(self, error: ConnectionError, deadline: Deadline) -> HttpResponse:
+        """What a server said before it hung up in the middle of a request (413, say).
+
+        Raises:
+            ConnectionError: nothing.
+        """
+        try:
+            return self._response(deadline)[0]
+        except (OSError, EOFError, ValueError):
+            raise error from None
+
+    def _response(self, deadline: Deadline) -> tuple[HttpResponse, bool]:
         reader = read_response()
         need: Need = next(reader)
         while True:
             try:
                 need = reader.send(self._read(need, deadline))
             except StopIteration as stop:
-                response, keep_alive = stop.value
-                return response, keep_alive and not self._buffer
+                return stop.value  # type: ignore[no-any-return]  # StopIteration.value is not typed
 
     def events(self, pieces: tuple[bytes | memoryview, ...], deadline: Deadline) -> Iterator[Event | HttpResponse]:
         """Sends one request and yields the events of its response, or the response where it is none of events."""
@@ -201,7 +233,7 @@ class _Connection:
         if isinstance(need, Until):
             return self._read_until(need.separator, deadline)
         while self._fill(deadline):
-            pass
+            check_body_size(len(self._buffer))
         rest, self._buffer = self._buffer, bytearray()
         return rest
 
@@ -228,11 +260,12 @@ class _Connection:
         got = len(data)
         if got == size_bytes:
             return data
-        data.extend(bytes(size_bytes - got))
-        view = memoryview(data)
         while got < size_bytes:
+            if got == len(data):
+                data.extend(bytes(min(size_bytes - got, _BLOCK_BYTES)))
             self._arm(deadline)
-            count = self._socket.recv_into(view[got:])
+            with memoryview(data) as view, view[got:] as rest:
+                count = self._socket.recv_into(rest)
             if count == 0:
                 raise EOFError(f"the server closed it after {got} of {size_bytes} bytes")
             got += count

@@ -20,14 +20,30 @@ from maas_client._steps import Operation
 from maas_client.errors import (
     BadAnswerError,
     InputError,
+    InternalServerError,
+    InvalidRequestError,
     MaasClientError,
     NameMismatchError,
     RefusedValueError,
-    ServerError,
 )
 
 Outcome = InferResult | MaasClientError
-Prepared = dict[str, Array] | InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A sample that does not fit the model as it was known.
+
+    Attributes:
+        sample: as it was passed.
+        error: why it does not fit.
+    """
+
+    sample: Any
+    error: InputError
+
+
+Prepared = dict[str, Array] | Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +106,14 @@ def gather(builder: Builder, samples: Iterable[Any], options: MapOptions) -> Ite
 
 def _prepare(spec: ModelSpec, sample: Any, *, cast: bool) -> Prepared:
     if isinstance(sample, InputError):
-        return sample
+        return Refused(sample, sample)
     try:
         values = sample if isinstance(sample, Mapping) else {_only_input(spec): sample}
         if spec.max_batch_size:
             values = {name: with_batch_axis(value) for name, value in values.items()}
         return check_inputs(spec, values, cast=cast)
     except InputError as error:
-        return error
+        return Refused(sample, error)
 
 
 def with_batch_axis(value: Any) -> Any:
@@ -122,7 +138,32 @@ def send(core: Core, builder: Builder, group: list[Prepared], options: MapOption
     """Sends a group in one request; where the server refuses it, each sample alone, so that only the bad ones fail."""
     good = [prepared for prepared in group if isinstance(prepared, dict)]
     answers = iter((yield from _send_good(core, builder, good, options)) if good else ())
-    return [next(answers) if isinstance(prepared, dict) else prepared for prepared in group]
+    outcomes: list[Outcome] = []
+    for prepared in group:
+        if isinstance(prepared, dict):
+            outcomes.append(next(answers))
+        else:
+            outcomes.append((yield from _send_refused(core, builder, prepared, options)))
+    return outcomes
+
+
+def _send_refused(core: Core, builder: Builder, refused: Refused, options: MapOptions) -> Operation[Outcome]:
+    """The answer to a sample that fits the model as it is by now, or else why it does not."""
+    if isinstance(refused.sample, InputError):
+        return refused.error
+    model = builder.spec.name
+    version = core.version(model, options.model_version)
+    try:
+        current = yield from core.refreshed(builder, model, version, Deadline(options.timeout_s))
+    except MaasClientError:
+        return refused.error
+    if current is builder:
+        return refused.error
+    prepared = _prepare(current.spec, refused.sample, cast=options.cast)
+    if isinstance(prepared, Refused):
+        return prepared.error
+    outcomes: list[Outcome] = yield from _send_good(core, current, [prepared], options)
+    return outcomes[0]
 
 
 def _send_good(
@@ -135,7 +176,7 @@ def _send_good(
         answer = yield from core.infer(builder.spec.name, asked, model_version=options.model_version, deadline=deadline)
         return list(rows_of(answer, len(good))) if builder.spec.max_batch_size else [answer]
     except MaasClientError as error:
-        if len(good) == 1 or not isinstance(error, ServerError):
+        if len(good) == 1 or not isinstance(error, InvalidRequestError | InternalServerError):
             return [error] * len(good)
     outcomes: list[Outcome] = []
     for one in good:

@@ -92,12 +92,16 @@ class Options:
         Raises:
             RefusedValueError: a header cannot be sent, or the compression is not known. Values are not shown.
         """
+        if not isinstance(headers, Mapping | None):
+            raise RefusedValueError(f"headers is a mapping from name to value, got {type(headers).__name__}")
         pairs = list((headers or {}).items())
         if token is not None:
             pairs.append(("Authorization", f"Bearer {token}"))
         if api_key is not None:
             pairs.append(("X-API-Key", api_key))
         for name, value in pairs:
+            if not (isinstance(name, str) and isinstance(value, str)):
+                raise RefusedValueError(f"the header {str(name)[:40]!r} or its value is no string; pass strings")
             if not _HEADER_NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
                 raise RefusedValueError(f"the header {name[:40]!r} or its value cannot be sent; use printable ASCII")
         if compression is not None and compression not in COMPRESSIONS:

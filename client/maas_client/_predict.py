@@ -42,11 +42,13 @@ class Prediction:
         if isinstance(outcome, MaasClientError):
             return cls("", 0.0, error=outcome.message, model_name=model)
         name, version = outcome.model_name, outcome.model_version
-        error = "".join(outcome.text("error").ravel().tolist()) if "error" in outcome else ""
+        error = "".join(outcome.text("error").ravel().tolist()) if outcome.is_text("error") else ""
         if error:
             return cls("", 0.0, error=error, model_name=name, model_version=version)
         labels = tuple(outcome.text("label").ravel().tolist())
         scores = tuple(outcome["score"].ravel().tolist())
+        if not labels or not scores:
+            return cls("", 0.0, error="the model gave no label", model_name=name, model_version=version)
         return cls(labels[0], scores[0], labels, scores, "", name, version)
 
 

@@ -51,12 +51,20 @@ class Region:
         finally:
             os.close(descriptor)
         self.memory = memoryview(self._map)
+        self.pid = os.getpid()
         self.is_busy = False
+        self._busy_since = 0.0
 
     def mark(self, *, busy: bool) -> None:
         """Notes that a call begins to use it, or that none does."""
         self.is_busy = busy
-        _BUSY_SINCE.pack_into(self.memory, 0, time.monotonic() if busy else 0.0)
+        self._busy_since = time.monotonic() if busy else 0.0
+        _BUSY_SINCE.pack_into(self.memory, 0, self._busy_since)
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether no server can be writing into it any more."""
+        return not self.is_busy or time.monotonic() - self._busy_since >= LONGEST_USE_S
 
     def remove(self) -> None:
         """Removes the name; the memory is free once nobody has it mapped."""

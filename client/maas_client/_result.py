@@ -10,7 +10,7 @@ import numpy as np
 
 from maas_client._calls import ParameterValue
 from maas_client._dtypes import Array
-from maas_client.errors import BadAnswerError
+from maas_client.errors import BadAnswerError, DatatypeMismatchError
 
 
 class Timing(NamedTuple):
@@ -108,11 +108,24 @@ class InferResult(Mapping[str, Array]):
         return next((len(array) for array in self.outputs.values() if array.ndim), 0)
 
     def text(self, name: str) -> Array:
-        """A BYTES output as an object array of ``str`` (UTF-8; bytes that are none become U+FFFD)."""
+        """A BYTES output as an object array of ``str`` (UTF-8; bytes that are none become U+FFFD).
+
+        Raises:
+            DatatypeMismatchError: the output holds no text.
+        """
         array = self[name]
+        if array.dtype.kind != "O":
+            raise DatatypeMismatchError(
+                f"{self.model_name}: {name!r} holds {array.dtype}, not text; use result[{name!r}]",
+                model=self.model_name,
+            )
         decoded = np.empty(array.size, np.object_)
         decoded[:] = [element.decode("utf-8", "replace") for element in array.ravel().tolist()]
         return decoded.reshape(array.shape)
+
+    def is_text(self, name: str) -> bool:
+        """Whether there is such an output and it is of BYTES."""
+        return name in self.outputs and self.outputs[name].dtype.kind == "O"
 
     def classes(self, name: str) -> list[list[ClassScore]]:
         """The best classes of an output that was asked for with ``class_count``: a list for each row, best first.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 
 from maas_client._deadline import Deadline
 from maas_client.errors import (
+    CircuitOpenError,
     ConnectionLostError,
     InternalServerError,
     MaasClientError,
     QuotaExceededError,
     RefusedValueError,
+    ServerError,
     UnavailableError,
     UnreachableError,
 )
@@ -27,6 +30,17 @@ def is_transient(error: MaasClientError) -> bool:
     if isinstance(error, InternalServerError):
         return _STUB_DIED in error.message
     return isinstance(error, UnreachableError | ConnectionLostError | UnavailableError)
+
+
+_TRITON_UNAVAILABLE = re.compile(r"maximum queue size|Request timeout expired|not ready|restricted|not healthy")
+"""Triton's own words; any other "unavailable" may be that of a proxy whose server is still at work."""
+
+
+def may_still_run(error: MaasClientError) -> bool:
+    """Whether the server may still be working on the call that ended so: its own verdict did not come."""
+    if isinstance(error, UnavailableError):
+        return not _TRITON_UNAVAILABLE.search(error.message)
+    return not isinstance(error, ServerError | UnreachableError | CircuitOpenError)
 
 
 @dataclass(frozen=True, slots=True)

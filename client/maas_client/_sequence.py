@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from maas_client._base import Timeout, asked
 from maas_client._build import Asked, Builder
-from maas_client._calls import ParameterValue
+from maas_client._calls import InferCall, ParameterValue
 from maas_client._core import Core
 from maas_client._deadline import Deadline
 from maas_client._result import InferResult, Timing
+from maas_client._retry import may_still_run
 from maas_client._steps import Operation
 from maas_client._values import UNSET
 from maas_client.errors import MaasClientError, RefusedValueError, SequenceLostError, ServerError, UnreachableError
@@ -60,6 +61,7 @@ class SequenceState:
         self._version = core.version(model, model_version)
         self._endpoint: int | None = None
         self._last: Asked | None = None
+        self._end_was_sent = False
 
     def step(self, asked: Asked, deadline: Deadline, *, last: bool) -> Operation[InferResult]:
         """One step; START is set on the first, END on the last.
@@ -71,28 +73,24 @@ class SequenceState:
         if self.is_over:
             raise RefusedValueError(f"{self.model}: sequence {self.id!r} is over; begin a new one", model=self.model)
         started = time.monotonic()
-        builder = yield from self._core.builder(self.model, self._version, deadline)
-        if not builder.spec.sequence:
-            raise RefusedValueError(f"{self.model} keeps no sequences; use infer", model=self.model)
-        if self.id is None:
-            self.id = _new_id(builder.spec.sequence_id_datatype)
-        call = builder.build(replace(asked, parameters={**asked.parameters, **self._flags(last)}))
+        call, builder = yield from self._core.made(
+            self.model, self._version, deadline, lambda builder: self._call(builder, asked, last=last)
+        )
         if self._endpoint is None:
             self._endpoint = yield from self._core.choose(deadline)
         checked = time.monotonic()
         before = self.is_open, self._last
         # From here on the server may know the sequence, unless it could not be reached.
         self.is_open = True
-        self._last = asked
+        if self._last is None:
+            self._last = asked
+        self._end_was_sent |= last
         try:
             answer, attempts = yield from self._core.exchange(
                 call, deadline, endpoint=self._endpoint, may_be_applied_twice=False
             )
         except UnreachableError:
-            self.is_open, self._last = before
-            if self._last is None:
-                # Still the first step: any server can take it.
-                self._endpoint = None
+            self._undo(before)
             raise
         except ServerError as error:
             if _LOST.search(error.message):
@@ -104,13 +102,31 @@ class SequenceState:
                     endpoint=error.endpoint,
                     code=error.code,
                 ) from error
+            if not may_still_run(error):
+                # A refused step is none: END repeats the last one that was accepted, and the first is still to come.
+                self._undo(before)
             raise
+        self._last = asked
         self.is_over = last
         self.is_open = not last
         timing = Timing(checked - started, time.monotonic() - checked, attempts)
-        result = self._core.result(builder.spec, self._version, answer, timing)
+        spec = yield from self._core.spec_of(answer, builder, self._version, deadline)
+        result = self._core.result(spec, self._version, answer, timing)
         self._stay_with(builder, result.model_version)
         return result
+
+    def _call(self, builder: Builder, asked: Asked, *, last: bool) -> InferCall:
+        if not builder.spec.sequence:
+            raise RefusedValueError(f"{self.model} keeps no sequences; use infer", model=self.model)
+        if self.id is None:
+            self.id = _new_id(builder.spec.sequence_id_datatype)
+        return builder.build(replace(asked, parameters={**asked.parameters, **self._flags(last)}))
+
+    def _undo(self, before: tuple[bool, Asked | None]) -> None:
+        self.is_open, self._last = before
+        if self._last is None:
+            # Still the first step: any server can take it.
+            self._endpoint = None
 
     def _flags(self, last: bool) -> dict[str, ParameterValue]:
         return {
@@ -131,7 +147,13 @@ class SequenceState:
         Triton takes END only with a step, so the last step's inputs are sent again and the answer is dropped.
         """
         if self.is_open and self._last is not None:
-            yield from self.step(self._last, deadline, last=True)
+            was_sent = self._end_was_sent
+            try:
+                yield from self.step(self._last, deadline, last=True)
+            except SequenceLostError:
+                # An END that was answered with an error has ended it all the same.
+                if not was_sent:
+                    raise
         self.is_over = True
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import math
 import os
-import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -25,10 +25,20 @@ from maas_client._calls import (
 )
 from maas_client._deadline import Deadline
 from maas_client._dtypes import ITEM_SIZE_BYTES
+from maas_client._forks import ForkSafeLock
 from maas_client._regions import HEADER_BYTES, LONGEST_USE_S, Region, is_stale, remove_stale
+from maas_client._retry import may_still_run
 from maas_client._spec import ModelSpec
 from maas_client._steps import Exchange, Operation
-from maas_client.errors import BadAnswerError, MaasClientError, ServerError, TransportError
+from maas_client._url import Endpoint
+from maas_client.errors import (
+    BadAnswerError,
+    MaasClientError,
+    PermissionRefusedError,
+    ServerError,
+    TransportError,
+    UnsupportedError,
+)
 
 if TYPE_CHECKING:
     from maas_client._core import Core
@@ -38,6 +48,10 @@ _ALIGN_BYTES = 64
 _SMALLEST_BYTES = 1 << 16
 _CLOSE_S = 1.0
 """How long a server may take to forget a region while the client closes."""
+_REFUSED_S = 5.0
+"""How long no region is asked for after a failure that may pass."""
+_left: deque[tuple[str, Region]] = deque()
+"""Regions that closed clients of this process left since a server may still be writing into them, and which server."""
 
 
 @dataclass(slots=True)
@@ -48,13 +62,13 @@ class _Pool:
         idle: ready for the next call.
         suspect: those of calls that ended without an answer, and the time when it is safe to use them again: until
             then the server may still be reading or writing.
-        refusal: why there are none, or "".
+        refused_until: when it makes sense to ask for one again, on the monotonic clock.
         is_swept: whether the server was asked to forget the regions of clients that died.
     """
 
     idle: list[Region] = field(default_factory=list)
     suspect: list[tuple[Region, float]] = field(default_factory=list)
-    refusal: str = ""
+    refused_until: float = -math.inf
     is_swept: bool = False
 
 
@@ -63,8 +77,10 @@ class SharedMemory:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._pools: dict[int, _Pool] = {}
+        # Appended to without the lock: an abandoned call may be finalized inside a block that holds it.
+        self._returned: deque[tuple[int, Region, bool]] = deque()
         self._named: set[Region] = set()
         # Also when the client is never closed; at the end of the process too.
         weakref.finalize(self, _remove_names, self._pid, self._named)
@@ -89,32 +105,39 @@ class SharedMemory:
                 # A server that was started anew does not know the region; it is made anew too.
                 if is_last or region.name not in error.message:
                     raise
-                with self._lock:
-                    self._pool(index).idle.remove(region)
-                self._forget(region)
         raise AssertionError("unreachable")
 
     def _exchange_in(
         self, core: Core, region: Region, call: InferCall, index: int, deadline: Deadline
     ) -> Operation[tuple[Answer, int]]:
-        is_free = False
+        failures: list[MaasClientError] = []
+        is_over = is_known = False
         region.mark(busy=True)
         try:
-            answer, attempts = yield from core.exchange(call, deadline, endpoint=index)
-            # After a second attempt the first one may still be under way.
-            is_free = attempts == 1
-        except ServerError:
-            is_free = True
+            answer, attempts = yield from core.exchange(call, deadline, endpoint=index, failures=failures)
+            is_over = is_known = True
+        except MaasClientError as error:
+            is_over, is_known = True, region.name not in error.message
             raise
         finally:
-            self._give_back(index, region, is_free=is_free)
-        return answer, attempts
-
-    def _give_back(self, index: int, region: Region, *, is_free: bool) -> None:
-        with self._lock:
-            pool = self._pool(index)
+            # One attempt without the server's own verdict may still be under way, however the others ended.
+            is_free = is_over and not any(map(may_still_run, failures))
             if is_free:
                 region.mark(busy=False)
+            if is_over and not is_known:
+                self._forget(region)
+            else:
+                self._returned.append((index, region, is_free))
+        return answer, attempts
+
+    def _take_back(self) -> None:
+        """Sorts what calls returned; the caller holds the lock."""
+        while self._returned:
+            index, region, is_free = self._returned.popleft()
+            if region.pid != os.getpid():
+                continue
+            pool = self._pool(index)
+            if is_free:
                 pool.idle.append(region)
             else:
                 pool.suspect.append((region, time.monotonic() + LONGEST_USE_S))
@@ -122,10 +145,11 @@ class SharedMemory:
     def _region(self, core: Core, index: int, size_bytes: int, deadline: Deadline) -> Operation[Region | None]:
         """A registered region of at least this size; None where there can be none."""
         with self._lock:
+            self._take_back()
             pool = self._pool(index)
-            if pool.refusal:
-                return None
             now = time.monotonic()
+            if now < pool.refused_until:
+                return None
             pool.idle += [region for region, safe_at in pool.suspect if safe_at <= now]
             pool.suspect = [(region, safe_at) for region, safe_at in pool.suspect if safe_at > now]
             fitting = next((region for region in pool.idle if region.size_bytes >= size_bytes + HEADER_BYTES), None)
@@ -141,11 +165,13 @@ class SharedMemory:
                 remove_stale()
                 yield from _unregister_stale(index, deadline)
                 pool.is_swept = True
+            yield from _unregister_left(str(core.endpoints.addresses[index]), index, deadline)
             return (yield from self._new_region(index, size_bytes, deadline))
         except (OSError, ServerError) as error:
-            pool.refusal = error.message if isinstance(error, ServerError) else str(error)
+            pool.refused_until = math.inf if _is_lasting(error) else time.monotonic() + _REFUSED_S
+            reason = error.message if isinstance(error, ServerError) else str(error)
             where = core.endpoints.addresses[index]
-            _LOGGER.warning("%s: no shared memory, tensors go over the network: %s", where, pool.refusal)
+            _LOGGER.warning("%s: no shared memory, tensors go over the network: %s", where, reason)
             return None
         except TransportError:
             # The call itself will be repeated, or tell what is wrong.
@@ -158,14 +184,12 @@ class SharedMemory:
         except BaseException:
             region.remove()
             raise
-        with self._lock:
-            self._named.add(region)
+        self._named.add(region)
         return region
 
     def _forget(self, region: Region) -> None:
         region.remove()
-        with self._lock:
-            self._named.discard(region)
+        self._named.discard(region)
 
     def _pool(self, index: int) -> _Pool:
         if self._pid != os.getpid():
@@ -174,14 +198,19 @@ class SharedMemory:
             weakref.finalize(self, _remove_names, self._pid, self._named)
         return self._pools.setdefault(index, _Pool())
 
-    def close(self) -> Operation[None]:
-        """Lets the servers forget all regions that no call is using, and removes them."""
+    def close(self, addresses: Sequence[Endpoint]) -> Operation[None]:
+        """Lets the servers forget all regions that no call is using, and removes them.
+
+        Those that a server may still be writing into are left to later clients of this process.
+        """
         if self._pid != os.getpid():
             return
         with self._lock:
+            self._take_back()
             regions = [(index, region) for index, pool in self._pools.items() for region in pool.idle]
-            for pool in self._pools.values():
-                pool.idle = []
+            for index, pool in self._pools.items():
+                _left.extend((str(addresses[index]), region) for region, _ in pool.suspect)
+                pool.idle, pool.suspect = [], []
         deadline = Deadline(_CLOSE_S)
         for index, region in regions:
             self._forget(region)
@@ -194,10 +223,35 @@ class SharedMemory:
 
 def _remove_names(pid: int, regions: set[Region]) -> None:
     if pid == os.getpid():
-        for region in regions:
+        for region in list(regions):
             # One that a server may still be using keeps its name: it tells the next client to wait.
             if not region.is_busy:
                 region.remove()
+
+
+def _is_lasting(error: OSError | ServerError) -> bool:
+    """Whether there will be no shared memory later either; a full queue or a full ``/dev/shm`` pass."""
+    if isinstance(error, OSError):
+        return isinstance(error, FileNotFoundError)
+    # Triton's gRPC says UNAVAILABLE of what its options restrict.
+    return isinstance(error, UnsupportedError | PermissionRefusedError) or "restricted" in error.message
+
+
+def _unregister_left(address: str, index: int, deadline: Deadline) -> Operation[None]:
+    """Frees what closed clients of this process left at a server, once it must be done with it."""
+    for _ in range(len(_left)):
+        try:
+            where, region = _left.popleft()
+        except IndexError:
+            return  # another client was faster
+        if region.pid != os.getpid():
+            continue
+        if not region.is_safe:
+            _left.append((where, region))
+            continue
+        region.remove()
+        if where == address:
+            yield Exchange(UnregisterCall(region.name), deadline, index)
 
 
 def _unregister_stale(index: int, deadline: Deadline) -> Operation[None]:

@@ -88,7 +88,7 @@ class ModelSpec:
                 sequence_id_datatype=_sequence_id_datatype(batching[0] if batching else {}),
                 digests=_digests(config),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BadAnswerError(f"the server's description of the model cannot be read: {error!r}") from error
 
 
@@ -103,7 +103,7 @@ def steps_of(config: Mapping[str, Any]) -> list[tuple[str, str]]:
             (step["model_name"], int(step.get("model_version", -1)))
             for step in config.get("ensemble_scheduling", {}).get("step", ())
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadAnswerError(f"the server's description of the model cannot be read: {error!r}") from error
     return [(name, str(version) if version > 0 else "") for name, version in steps]
 

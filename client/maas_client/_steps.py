@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from maas_client._calls import Answer, Call
 from maas_client._deadline import Deadline
+from maas_client.errors import MaasClientError
 
 _T = TypeVar("_T")
 
@@ -36,7 +37,7 @@ class Pause(NamedTuple):
 class Race(NamedTuple):
     """Make the first call and, where it has no answer after some time, the second too; the outcome is a :class:`Raced`.
 
-    The first answer counts. The error of one is thrown only when the other has failed too, or was not made.
+    The first answer counts. Errors of the calls are part of the outcome, so that each server has its own.
 
     Attributes:
         first: this one at once.
@@ -53,14 +54,16 @@ class Raced(NamedTuple):
     """How a race ended.
 
     Attributes:
-        answer: the first that came.
-        endpoint: the index of the server that gave it.
+        answer: the first that came; None where there is none.
+        endpoint: the index of the server that gave it, or failed last.
         attempts: how many of the two calls were made.
+        failures: the index of a server, and how its call failed.
     """
 
-    answer: Answer
+    answer: Answer | None
     endpoint: int
     attempts: int
+    failures: tuple[tuple[int, MaasClientError], ...] = ()
 
 
 class Together(NamedTuple):

@@ -95,7 +95,7 @@ def decode_event(stream: StreamCall, data: bytes, endpoint: str) -> InferAnswer:
             if name in event and name in (wanted or event)
         }
         version = read_version(str(event["model_version"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         text = str(error) if isinstance(error, ValueError) else repr(error)
         raise BadAnswerError(
             f"{model}: the answer breaks the protocol: {text}", model=model, endpoint=endpoint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -40,13 +41,15 @@ class Endpoint:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise RefusedValueError(f"{wanted}, got {url!r} ({error})") from error
+            # Not chained: the standard library's words may hold a part of the password.
+            why = "" if "@" in url else f" ({error})"
+            raise RefusedValueError(f"{wanted}, got {_without_secrets(url)!r}{why}") from None
         if parts.scheme not in _DEFAULT_PORT or not parts.hostname:
-            raise RefusedValueError(f"{wanted} (grpcs and https for TLS), got {url!r}")
+            raise RefusedValueError(f"{wanted} (grpcs and https for TLS), got {_without_secrets(url)!r}")
         if parts.username or parts.password:
             raise RefusedValueError(f"{wanted}, without a user or password in it; pass them as headers={{...}}")
         if parts.query or parts.fragment or (parts.path.strip("/") and parts.scheme.startswith("grpc")):
-            raise RefusedValueError(f"{wanted} and nothing behind the port, got {url!r}")
+            raise RefusedValueError(f"{wanted} and nothing behind the port, got {_without_secrets(url)!r}")
         return cls(parts.scheme, parts.hostname, port or _DEFAULT_PORT[parts.scheme], parts.path.rstrip("/"))
 
     @property
@@ -66,3 +69,9 @@ class Endpoint:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}{self.path}"
+
+
+def _without_secrets(url: str) -> str:
+    """A URL for a message: without the user, the password and what stands behind the path."""
+    without_user = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)?.*@", r"\1***@", url, flags=re.DOTALL)
+    return re.sub(r"[?#].*", "?***", without_user, flags=re.DOTALL)

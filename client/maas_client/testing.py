@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from maas_client._calls import (
 )
 from maas_client._deadline import Deadline
 from maas_client._dtypes import NUMPY_OF, Array, decode
+from maas_client._forks import ForkSafeLock
 from maas_client._stream import StreamCall
 from maas_client.errors import InvalidRequestError, MaasClientError, NotFoundError, RefusedValueError, UnsupportedError
 
@@ -76,7 +76,7 @@ class FakeCall:
     def of(cls, call: InferCall) -> FakeCall:
         """Reads a request as a server does."""
         inputs = {
-            name: decode(data, datatype, shape)
+            name: decode(bytes(data), datatype, shape)
             for (name, datatype, shape), data in zip(call.form.inputs, call.data, strict=True)
         }
         own = dict(call.parameters)
@@ -113,6 +113,18 @@ class _Model:
     config: dict[str, Any]
     replies: list[_Reply]
     open_sequences: set[int | str] = field(default_factory=set)
+
+    @property
+    def versions(self) -> list[int]:
+        return [int(version) for version in self.metadata["versions"]]
+
+    def missing(self, name: str, version: str) -> NotFoundError | None:
+        """The error that Triton answers where there is no such version."""
+        if not version or int(version) in self.versions:
+            return None
+        return NotFoundError(
+            f"Request for unknown model: '{name}' version {version} is not found", model=name, code="404"
+        )
 
     @property
     def keeps_sequences(self) -> bool:
@@ -152,7 +164,7 @@ class FakeTransport:
         self.calls: list[FakeCall] = []
         self.ready = True
         self._models: dict[str, _Model] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def model(
         self,
@@ -265,19 +277,23 @@ class FakeTransport:
             return 0.0, UnsupportedError("the fake has no shared memory", code="501")
         known = self._models.get(call.model)
         if isinstance(call, ReadyCall):
-            return 0.0, self.ready and (not call.model or known is not None)
+            is_there = known is not None and (not call.version or int(call.version) in known.versions)
+            return 0.0, self.ready and (not call.model or is_there)
         if known is None:
             text = f"Request for unknown model: '{call.model}' is not found" if call.model else "no server metadata"
             return 0.0, NotFoundError(text, model=call.model, code="404")
         if isinstance(call, InferCall):
             delay_s, outcome = self._infer(known, call, deadline)
             return delay_s, outcome[0] if isinstance(outcome, list) else outcome
-        return 0.0, dict(known.config if isinstance(call, ConfigCall) else known.metadata)
+        missing = known.missing(call.model, call.version)
+        return 0.0, missing or dict(known.config if isinstance(call, ConfigCall) else known.metadata)
 
     def _infer(
         self, known: _Model, call: InferCall, deadline: Deadline
     ) -> tuple[float, list[InferAnswer] | MaasClientError]:
         form = call.form
+        if missing := known.missing(call.model, form.version):
+            return 0.0, missing
         seen = FakeCall.of(call)
         with self._lock:
             self.calls.append(seen)
@@ -293,7 +309,7 @@ class FakeTransport:
         made = reply.make(seen)
         if isinstance(made, MaasClientError):
             return reply.delay_s, made
-        version = int(form.version or known.metadata["versions"][-1])
+        version = int(form.version or max(known.versions))
         datatypes = {entry["name"]: entry["datatype"] for entry in known.metadata["outputs"]}
         answers = [
             InferAnswer(call.model, version, call.request_id, _arrays(outputs, datatypes, seen), {})

@@ -68,6 +68,9 @@ class Scripted:
         url: for a client.
         replies: taken one after another for each inference; the last one stays.
         asked: the inference requests that came, as bytes of the body or as messages.
+        width: of the input's rows.
+        digest: of the only version, as a view's configuration tells it.
+        leftover: sent behind each reply over HTTP, though nobody asked for it.
     """
 
     url: str
@@ -81,6 +84,9 @@ class Scripted:
     sequence: bool = False
     sequence_id_datatype: str = "TYPE_UINT64"
     versions: list[str] = field(default_factory=lambda: ["1"])
+    digest: str = ""
+    leftover: bytes = b""
+    width: int = 2
 
     def good(self, version: str = "1") -> bytes:
         """The reply with y = [[1, 1]]."""
@@ -111,15 +117,25 @@ class Scripted:
     def config(self) -> dict[str, Any]:
         control = {"kind": "CONTROL_SEQUENCE_CORRID", "data_type": self.sequence_id_datatype}
         batching = {"control_input": [{"name": "CORRID", "control": [control]}]}
-        return {"max_batch_size": self.max_batch_size, **({"sequence_batching": batching} if self.sequence else {})}
+        digest: dict[str, Any] = {
+            "version_policy": {"specific": {"versions": [int(self.versions[0])]}},
+            "parameters": {"maas_digest": {"string_value": self.digest}},
+        }
+        told = digest if self.digest else {}
+        return {
+            "max_batch_size": self.max_batch_size,
+            **told,
+            **({"sequence_batching": batching} if self.sequence else {}),
+        }
 
     def metadata(self) -> dict[str, Any]:
         tensor = {"datatype": "FP32", "shape": [-1, 2]}
+        wide = {"datatype": "FP32", "shape": [-1, self.width]}
         return {
             "name": "m",
             "versions": self.versions,
             "platform": "",
-            "inputs": [{"name": "x", **tensor}],
+            "inputs": [{"name": "x", **wide}],
             "outputs": [{"name": "y", **tensor}],
         }
 
@@ -151,7 +167,7 @@ def _serve_connection(server: Scripted, connection: socket.socket, stop: threadi
             if reply == "reset":
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
                 return
-            connection.sendall(reply)
+            connection.sendall(reply + server.leftover)
             head, _, sent = reply.partition(b"\r\n\r\n")
             if f"Content-Length: {len(sent)}".encode() not in head:
                 return
