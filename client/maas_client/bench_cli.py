@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +50,7 @@ def _counts(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 @click.option(
     "--open-size", type=click.IntRange(min=1), default=16, show_default=True, help="Generated: size of open dimensions."
 )
-@click.option("--seed", default=0, show_default=True, help="Of generated inputs.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of generated inputs.")
 @click.option("--via", type=click.Choice(["system_shared_memory"]), help="How tensors travel; else over the network.")
 @click.option("--timeout", "timeout_s", type=float, default=30.0, show_default=True, help="Seconds for each request.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -92,7 +91,8 @@ def bench(
     from maas_client._bench.inputs import from_items, generated
     from maas_client._bench.load import Aim
     from maas_client._bench.report import Report
-    from maas_client._cli.items import Target, given_values, open_items
+    from maas_client._cli.items import Target, given_values, open_items, shown
+    from maas_client._cli.showing import to_json
     from maas_client._plots import check_png
 
     with errors_as_exit_codes(), Client(url, timeout_s=timeout_s, retry=None) as client:
@@ -105,7 +105,7 @@ def bench(
             requests = from_items(target, open_items(inputs, target), column)
         else:
             requests = generated(spec, target.given, seed=seed, batch_size=batch_size, open_size=open_size)
-        aim = Aim(spec, requests, batch_size, model_version, via)
+        aim = Aim(spec, requests, model_version, via)
         answer = _try_once(client, aim, is_generated=not inputs)
         levels = _measure(client, aim, concurrency, warmup_s, seconds)
     report = Report(
@@ -113,13 +113,13 @@ def bench(
         answer.model_version,
         answer.digest,
         url,
-        ", ".join(inputs) or "generated",
+        ", ".join(map(shown, inputs)) or "generated",
         batch_size,
         seed,
         seconds,
         levels,
     )
-    click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.table())
+    click.echo(to_json(report.as_json(), indent=2) if as_json else report.table())
     if plot_path is not None:
         _draw(report.draw, plot_path)
     failed = next((level for level in levels if level.errors), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,12 +91,12 @@ def predict(
 def _ask(client: Client, question: Question, items: Sequence[Item], plot: Plot | None, *, as_json: bool) -> bool:
     """Shows the answers; whether each item has one."""
     from maas_client._cli.asking import ask_items, ask_sequences
-    from maas_client._cli.showing import rows_of_answer, table
+    from maas_client._cli.showing import rows_of_answer, table, to_json
 
     ask = ask_sequences if question.target.spec.sequence else ask_items
     answers = list(ask(client, question, items))
     rows = [row for answered in answers for row in rows_of_answer(answered, question.model)]
-    click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else table(rows))
+    click.echo(to_json(rows, indent=2) if as_json else table(rows))
     if plot is not None:
         _draw(plot, answers)
     return not any("error" in row for row in rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ from maas_client._sequence import Sequence as OpenSequence
 from maas_client._spec import ModelSpec
 from maas_client.errors import MaasClientError
 
-Shot = Callable[[], int]
-"""One request; returns how many answers came."""
+Shot = Callable[[], tuple[int, int]]
+"""One request; returns how many answers came, and how many rows it had."""
 _STEPS_OF_A_SEQUENCE = 32
 _MOST_ERRORS = 100
 """A caller that failed so often has nothing more to say."""
@@ -62,6 +62,7 @@ class Level:
 class _Seen:
     latencies_s: list[float] = field(default_factory=list)
     answers: int = 0
+    rows: int = 0
     errors: list[str] = field(default_factory=list)
 
 
@@ -71,12 +72,10 @@ class Aim:
 
     Attributes:
         requests: take turns.
-        batch_size: rows of each.
     """
 
     spec: ModelSpec
     requests: Sequence[Any]
-    batch_size: int = 1
     model_version: int | None = None
     via: Via = None
 
@@ -90,19 +89,26 @@ class Aim:
             turn += 1
             return self.requests[turn % len(self.requests)]
 
-        def stream() -> int:
-            return sum(1 for _ in client.stream(model, next_request(), model_version=version))
+        def stream() -> tuple[int, int]:
+            request = next_request()
+            return sum(1 for _ in client.stream(model, request, model_version=version)), self._rows(request)
 
-        def infer() -> int:
-            client.infer(model, next_request(), model_version=version, via=self.via)
-            return 1
+        def infer() -> tuple[int, int]:
+            request = next_request()
+            client.infer(model, request, model_version=version, via=self.via)
+            return 1, self._rows(request)
 
         if not self.spec.sequence:
             yield stream if self.spec.decoupled else infer
             return
         steps = _Steps(client, model, version)
-        yield lambda: steps.infer(next_request())
+        yield lambda: (steps.infer(next_request()), 1)
         steps.end()
+
+    def _rows(self, request: Mapping[str, Any]) -> int:
+        if not self.spec.max_batch_size:
+            return 1
+        return next((len(value) for value in request.values() if np.ndim(value)), 1)
 
 
 class _Steps:
@@ -135,50 +141,52 @@ class _Steps:
 def measure(client: Client, aim: Aim, concurrency: int, *, warmup_s: float, seconds: float) -> Level:
     """Lets so many callers work for ``seconds``, after ``warmup_s`` that do not count."""
     everybody = [_Seen() for _ in range(concurrency)]
-    barrier = threading.Barrier(concurrency + 1)
+    barrier, stop = threading.Barrier(concurrency + 1), threading.Event()
 
     def work(number: int, seen: _Seen) -> float:
-        with aim.shots(client, number) as shot, _aborting(barrier):
-            _repeat(shot, time.monotonic() + warmup_s, _Seen())
+        with aim.shots(client, number) as shot, _aborting(barrier, stop):
+            _repeat(shot, time.monotonic() + warmup_s, _Seen(), stop)
             barrier.wait()
-            _repeat(shot, time.monotonic() + seconds, seen)
+            _repeat(shot, time.monotonic() + seconds, seen, stop)
             return time.monotonic()
 
-    with ThreadPoolExecutor(concurrency) as pool:
+    with ThreadPoolExecutor(concurrency) as pool, _aborting(barrier, stop):
         ended = [pool.submit(work, number, seen) for number, seen in enumerate(everybody)]
         # Where a caller broke down, its own error below tells why.
         with suppress(threading.BrokenBarrierError):
             barrier.wait()
         started = time.monotonic()
         ended_at = max(future.result() for future in ended)
-    return _level(everybody, aim.batch_size, ended_at - started)
+    return _level(everybody, ended_at - started)
 
 
 @contextmanager
-def _aborting(barrier: threading.Barrier) -> Iterator[None]:
-    """Lets nobody wait for a caller that broke down."""
+def _aborting(barrier: threading.Barrier, stop: threading.Event) -> Iterator[None]:
+    """Lets nobody wait for a caller that broke down, and all end when the user wants it (Ctrl-C)."""
     try:
         yield
     except BaseException:
+        stop.set()
         barrier.abort()
         raise
 
 
-def _repeat(shot: Shot, until: float, seen: _Seen) -> None:
-    while True:
+def _repeat(shot: Shot, until: float, seen: _Seen, stop: threading.Event) -> None:
+    while not stop.is_set():
         started = time.perf_counter()
         try:
-            answers = shot()
+            answers, rows = shot()
         except MaasClientError as error:
             seen.errors.append(error.message)
         else:
             seen.latencies_s.append(time.perf_counter() - started)
             seen.answers += answers
+            seen.rows += rows
         if time.monotonic() >= until or len(seen.errors) >= _MOST_ERRORS:
             return
 
 
-def _level(everybody: Sequence[_Seen], batch_size: int, elapsed_s: float) -> Level:
+def _level(everybody: Sequence[_Seen], elapsed_s: float) -> Level:
     latencies_ms = 1e3 * np.concatenate([np.array(seen.latencies_s, np.float64) for seen in everybody])
     errors = [error for seen in everybody for error in seen.errors]
     count = len(latencies_ms)
@@ -189,7 +197,7 @@ def _level(everybody: Sequence[_Seen], batch_size: int, elapsed_s: float) -> Lev
         errors=len(errors),
         elapsed_s=elapsed_s,
         requests_per_s=count / elapsed_s,
-        samples_per_s=count * batch_size / elapsed_s,
+        samples_per_s=sum(seen.rows for seen in everybody) / elapsed_s,
         answers_per_s=sum(seen.answers for seen in everybody) / elapsed_s,
         mean_ms=float(latencies_ms.mean()) if count else 0.0,
         p50_ms=p50_ms,

@@ -7,12 +7,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from maas_client._cli.items import Item, Target
 from maas_client._cli.observations import Observation, read_observations
 from maas_client._client import Client
 from maas_client._map import Outcome, rows_of
 from maas_client._result import InferResult
-from maas_client.errors import BadAnswerError, InputError, MaasClientError
+from maas_client.errors import InputError, MaasClientError, ShapeMismatchError
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def sequence_steps(target: Target, item: Item, column: str | None) -> list[tuple
     """
     if item.is_arrays:
         request = target.request(item)
-        count = min(len(values) for name, values in request.items() if name not in target.given)
+        count = _step_count(target, item, request)
         return [
             (f"step {step}", {name: v if name in target.given else v[step : step + 1] for name, v in request.items()})
             for step in range(count)
@@ -160,6 +162,27 @@ def sequence_steps(target: Target, item: Item, column: str | None) -> list[tuple
         (f"line {one.line}", target.batched({**target.given, tensor.name: one.value(tensor)}))
         for one in read_observations(item, column)
     ]
+
+
+def _step_count(target: Target, item: Item, request: Mapping[str, Any]) -> int:
+    """The length of the first axis of all inputs.
+
+    Raises:
+        ShapeMismatchError: one has no such axis, or they differ.
+    """
+    counts = {
+        name: len(values) if isinstance(values, list) else (np.shape(values) or (0,))[0]
+        for name, values in request.items()
+        if name not in target.given
+    }
+    if len(set(counts.values())) != 1 or 0 in counts.values():
+        got = ", ".join(f"{count} of {name!r}" for name, count in counts.items()) or "no input"
+        raise ShapeMismatchError(
+            f"{item.shown}: a sequence wants the same number of steps, at least 1, of each input, got {got}; pass "
+            "lists or arrays of equal length",
+            model=target.spec.name,
+        )
+    return next(iter(counts.values()))
 
 
 def _ask_sequence(
@@ -185,13 +208,5 @@ def _ask_sequence(
 
 
 def error_text(result: InferResult) -> str:
-    """What the model's output ``error`` says, or "".
-
-    Raises:
-        BadAnswerError: that output is no text.
-    """
-    if "error" not in result:
-        return ""
-    if result["error"].dtype.kind != "O":
-        raise BadAnswerError(f"{result.model_name}: its output 'error' is no text")
-    return "".join(result.text("error").ravel().tolist())
+    """What the model's output ``error`` says, or ""; numbers of that name are an output like any other."""
+    return "".join(result.text("error").ravel().tolist()) if result.is_text("error") else ""

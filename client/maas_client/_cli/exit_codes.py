@@ -36,13 +36,13 @@ class NotValid(click.ClickException):
 def errors_as_exit_codes() -> Iterator[None]:
     """Turns an error of the library into one line and an exit code."""
     # Imported here: the list of all commands needs none of it.
-    from maas_client.errors import InputError, NotFoundError, ServerError, TransportError
+    from maas_client.errors import BadAnswerError, InputError, NotFoundError, ServerError, TransportError
 
     try:
         yield
     except (InputError, NotFoundError) as error:
         raise WrongUse(str(error)) from error
+    except (BadAnswerError, ServerError) as error:
+        raise NotHeld(str(error)) from error
     except TransportError as error:
         raise NotReachable(str(error)) from error
-    except ServerError as error:
-        raise NotHeld(str(error)) from error

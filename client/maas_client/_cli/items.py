@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import sys
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,20 @@ TEXT_INPUTS = frozenset({"text", "prompt"})
 _ARRAY_SUFFIXES = frozenset({".npz", ".json"})
 _FILE_SUFFIXES = _ARRAY_SUFFIXES | {".txt", ".csv", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"}
 """Nobody means such a name as the text itself."""
+_BROKEN = (
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What zipfile, numpy and json raise for a broken file; an encrypted or deeply nested one is a RuntimeError."""
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -138,6 +155,8 @@ class Target:
         """An ``.npz`` file holds an array per input; a ``.json`` file an object of values per input, or one value."""
         try:
             if path.suffix == ".npz":
+                if not zipfile.is_zipfile(path):
+                    raise ValueError("it is no archive of arrays (np.savez)")
                 with np.load(path, allow_pickle=False) as archive:
                     return {name: archive[name] for name in archive.files}
             value = json.loads(path.read_text(encoding="utf-8"))
@@ -145,9 +164,9 @@ class Target:
             raise RefusedValueError(
                 f"{path} cannot be read: {error.strerror or error}; give a readable file", model=self.spec.name
             ) from error
-        except ValueError as error:
+        except _BROKEN as error:
             raise RefusedValueError(
-                f"{path} is no readable {path.suffix} file: {error}", model=self.spec.name
+                f"{path} is no readable {path.suffix} file: {str(error).partition(chr(10))[0]}", model=self.spec.name
             ) from error
         return value if isinstance(value, dict) else {self.only_input(str(path)).name: value}
 
@@ -170,18 +189,28 @@ def open_items(arguments: Sequence[str], target: Target) -> list[Item]:
         for argument in arguments
         if argument != STANDARD_INPUT
         and not os.path.isfile(argument)  # noqa: PTH113  # see above
-        and (not target.takes_text or Path(argument).suffix.lower() in _FILE_SUFFIXES)
+        and not (target.takes_text and _reads_as_text(argument))
     ]
     if missing:
-        raise RefusedValueError(f"no such file: {', '.join(missing)}; give the paths of the files to send")
+        raise RefusedValueError(f"no such file: {', '.join(map(shown, missing))}; give the paths of the files to send")
     return [_item(argument) for argument in arguments] or [Item("--input", None)]
+
+
+def _reads_as_text(argument: str) -> bool:
+    """A sentence may end with the name of a file."""
+    return Path(argument).suffix.lower() not in _FILE_SUFFIXES or any(map(str.isspace, argument))
+
+
+def shown(argument: str) -> str:
+    """An argument for people and JSON: bytes that are no UTF-8 become U+FFFD."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _item(argument: str) -> Item:
     if argument == STANDARD_INPUT:
         return Item(argument, sys.stdin.buffer.read())
     is_file = os.path.isfile(argument)  # noqa: PTH113  # as in open_items
-    return Item(argument, Path(argument) if is_file else argument)
+    return Item(shown(argument), Path(argument) if is_file else argument)
 
 
 def given_values(pairs: Sequence[str], spec: ModelSpec) -> dict[str, Any]:

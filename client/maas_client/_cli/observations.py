@@ -42,10 +42,16 @@ class Observation:
         """
         if tensor.datatype == "BYTES":
             return self.text
+        if not self.text.strip():
+            raise RefusedValueError(
+                f"line {self.line} is empty, a missing observation, which {tensor.name!r} ({tensor.datatype}) cannot "
+                "hold; fill it in or remove the line"
+            )
         try:
             return float(self.text) if tensor.datatype.startswith(("FP", "BF")) else int(self.text)
         except ValueError as error:
-            raise RefusedValueError(f"{self.text!r} is no {tensor.datatype} number; correct it") from error
+            text = f"line {self.line}: {self.text!r} is no {tensor.datatype} number; correct it"
+            raise RefusedValueError(text) from error
 
 
 def read_observations(item: Item, column: str | None) -> list[Observation]:

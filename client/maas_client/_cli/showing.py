@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,7 +20,10 @@ def rows_of_answer(answered: Answered, model: str) -> list[Row]:
     """A row for each sample of a model that tells labels or errors, or one for all outputs of any other."""
     if answered.result is None:
         return [{"input": answered.item.shown, "error": answered.error, "model": model}]
-    if answered.is_batch and not ("error" in answered.result or is_classifier(answered.result)):
+    tells_of_samples = (
+        answered.result.is_text("error") or is_classifier(answered.result) or is_detector(answered.result)
+    )
+    if answered.is_batch and not tells_of_samples:
         return [_row(answered.item.shown, answered.result)]
     return [_row(name, sample) for name, sample in answered.samples()]
 
@@ -31,9 +35,15 @@ def _row(name: str, result: InferResult) -> Row:
     if is_detector(result):
         return {"input": name, "objects": list(objects_of(result)), **told}
     if is_classifier(result):
+        if not (result["label"].size and result["score"].size):
+            return {"input": name, "error": "the model gave no label", **told}
         label, score = result.text("label").ravel()[0], result["score"].ravel()[0]
         return {"input": name, "label": str(label), "score": float(score), **told}
-    return {"input": name, "outputs": {one: plain(result, one) for one in result if one != "error"}, **told}
+    return {
+        "input": name,
+        "outputs": {one: plain(result, one) for one in result if not (one == "error" and result.is_text(one))},
+        **told,
+    }
 
 
 def objects_of(result: InferResult) -> Iterator[Row]:
@@ -49,6 +59,19 @@ def plain(result: InferResult, name: str) -> Any:
     """One output as JSON has it."""
     array = result[name]
     return (result.text(name) if array.dtype.kind == "O" else array).tolist()
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON as RFC 8259 has it, which knows no NaN and no infinity: these become null."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import click
 
 from maas_client._cli.asking import Question
 from maas_client._cli.items import Item
-from maas_client._cli.showing import plain, told_outputs
+from maas_client._cli.showing import plain, to_json, told_outputs
 from maas_client._client import Client
 from maas_client._result import InferResult
 from maas_client.errors import MaasClientError
@@ -48,7 +47,7 @@ def _stream_item(client: Client, question: Question, item: Item, *, as_json: boo
     except MaasClientError as error:
         _end_line(line_is_open)
         failure = {"input": item.shown, "error": error.message, "model": question.model}
-        click.echo(json.dumps(failure, ensure_ascii=False) if as_json else f"{item.shown}: {error}", err=not as_json)
+        click.echo(to_json(failure) if as_json else f"{item.shown}: {error}", err=not as_json)
         return False
     _end_line(line_is_open)
     return True
@@ -62,7 +61,7 @@ def _echo_json(item: Item, number: int, answer: InferResult) -> None:
         "model": answer.model_name,
         "version": answer.model_version,
     }
-    click.echo(json.dumps(row, ensure_ascii=False))
+    click.echo(to_json(row))
 
 
 def _echo_text(answer: InferResult) -> bool:
