@@ -23,6 +23,7 @@ from maas_core.manifest import read_manifest
 from maas_core.spec import Tolerance, graph_inputs, graph_outputs
 from maas_export import weights
 from maas_export.bundle import ONNX_FILE
+from maas_export.bundle_model import SPEC_FILE
 from maas_export.catalogue import TorchModel, torch_model_named
 from maas_export.formats.kinds import INT8
 from maas_export.intermediate import graph_values, torch_values
@@ -189,6 +190,8 @@ def bisect_bundle(bundle: Path) -> Bisection:
     manifest = read_manifest(bundle)
     if not (bundle / ONNX_FILE).is_file():
         raise WrongUse(f"{bundle} holds no ONNX graph", "name the bundle of a network, in a format of ONNX")
+    if SPEC_FILE in manifest.files:
+        raise WrongUse(f"{bundle} is not of the catalogue, whose networks alone are bisected", "verify it without --bisect")
     model = torch_model_named(manifest.model)
     stored = weights.by_digest(model.name, manifest.weights.sha256) if manifest.weights else None
     if stored is None:
