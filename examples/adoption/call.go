@@ -7,9 +7,12 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"log"
+	"math"
+	"math/big"
 	"net/http"
 	"os"
 	"strconv"
@@ -25,7 +28,15 @@ func main() {
 		log.Fatal(err)
 	}
 	// The last column, without its heading; an empty line is a value that is missing.
-	lines := strings.Split(strings.TrimRight(string(content), "\r\n"), "\n")[1:]
+	lines := strings.Split(strings.TrimSuffix(string(content), "\n"), "\n")[1:]
+	if len(lines) == 0 {
+		log.Fatalf("%s holds no line below its heading", observation)
+	}
+	// All steps of a sequence bear one number, and the server keeps its state from one to the next.
+	number, err := rand.Int(rand.Reader, big.NewInt(math.MaxInt64))
+	if err != nil {
+		log.Fatal(err)
+	}
 	var answer []output
 	for step, line := range lines {
 		cells := strings.Split(strings.TrimRight(line, "\r"), ",")
@@ -33,11 +44,10 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		// All steps of a sequence bear one number, and the server keeps its state from one to the next.
 		body := fmt.Sprintf(`{"inputs": [{"name": "observation", "datatype": "BYTES", "shape": [1, 1], "data": [%s]}],
 			"outputs": [{"name": "forecast"}],
 			"parameters": {"sequence_id": %d, "sequence_start": %t, "sequence_end": %t}}`,
-			value, os.Getpid(), step == 0, step == len(lines)-1)
+			value, number, step == 0, step == len(lines)-1)
 		answer = infer(url, []byte(body), len(body))
 	}
 	for _, output := range answer {

@@ -22,10 +22,11 @@ async function infer(body, headers = {}) {
 
 // The last column, without its heading; an empty line is a value that is missing.
 const table = await readFile(observation, "utf8").catch((error) => fail(error.message));
-const lines = table.trimEnd().split(/\r?\n/).slice(1);
+const lines = table.replace(/\r?\n$/, "").split(/\r?\n/).slice(1);
+if (lines.length === 0) fail(`${observation} holds no line below its heading`);
 const values = lines.map((line) => line.split(",").at(-1));
 // All steps of a sequence bear one number, and the server keeps its state from one to the next.
-const sequence_id = 1 + Math.floor(Math.random() * 2 ** 31);
+const sequence_id = 1 + Math.floor(Math.random() * Number.MAX_SAFE_INTEGER);
 let answer;
 for (const [step, value] of values.entries()) {
   answer = await infer(

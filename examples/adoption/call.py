@@ -20,6 +20,8 @@ try:
     with Path(observation).open(newline="") as file:
         # The last column, without its heading; an empty line is a value that is missing.
         values = [row[-1] if row else "" for row in csv.reader(file)][1:]
+    if not values:
+        sys.exit(f"{observation} holds no line below its heading")
     with Client(url) as client, client.sequence("adoption") as sequence:
         for step, value in enumerate(values, start=1):
             answer = sequence.infer(observation=[[value]], last=step == len(values))

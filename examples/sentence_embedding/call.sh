@@ -7,9 +7,13 @@ set -euo pipefail
 text=${1:-'The cat is sleeping on the sofa.'}
 url=${2:-http://127.0.0.1:8000}
 
-# A JSON string: a backslash before quotes and backslashes, and \n and \t in place of what they stand for.
+# A JSON string: a backslash before quotes and backslashes, and an escape in place of each control character.
 quoted() {
-  printf '%s\n' "$1" | awk '{ gsub(/[\\"]/, "\\\\&"); gsub(/\t/, "\\t"); printf "%s%s", (NR > 1 ? "\\n" : ""), $0 }'
+  printf '%s\n' "$1" | awk '{
+    gsub(/[\\"]/, "\\\\&")
+    for (code = 1; code < 32; code++) gsub(sprintf("%c", code), sprintf("\\u%04x", code))
+    printf "%s%s", (NR > 1 ? "\\n" : ""), $0
+  }'
 }
 
 body='{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": ["'$(quoted "$text")'"]}],

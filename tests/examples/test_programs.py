@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +12,13 @@ from typing import Any
 
 import pytest
 
+from maas_export.examples import programs
 from maas_export.examples.programs import FILE_OF_LANGUAGE, programs_of
 from tests.client.catalogue import write_catalogue
 from tests.examples.programs import EXECUTED, Ran, run_program, shown_outputs
 from tests.examples.stand_ins import StandIn, stand_ins
+
+TEMPLATES = Path(programs.__file__).with_name("templates")
 
 
 @dataclass(frozen=True)
@@ -118,3 +123,26 @@ def test_a_file_that_is_not_there_is_told_in_a_line(desk: Desk, language: str, m
     assert done.returncode != 0
     assert re.search("gone.png.*no such file|no such file.*gone.png", done.stderr, re.IGNORECASE)
     assert len(done.stderr.strip().splitlines()) == (2 if language == "go" else 1), done.stderr
+
+
+@every_language
+def test_a_series_without_a_value_is_told_in_a_line(desk: Desk, language: str) -> None:
+    (desk.folder / "empty.csv").write_text("share\n")
+    done = desk.run(language, "share", "empty.csv")
+    assert done.returncode != 0
+    assert "empty.csv holds no line below its heading" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == (2 if language == "go" else 1), done.stderr
+
+
+def test_curl_sends_a_missing_value_at_the_end_of_a_series_too(desk: Desk) -> None:
+    (desk.folder / "ends.csv").write_text("share\n0.1\n0.2\n\n\n")
+    done = desk.run("curl", "share", "ends.csv")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.strip().splitlines()) == 4
+
+
+def test_the_shell_quotes_every_control_character() -> None:
+    text = "".join(map(chr, range(1, 32))) + '"\\é'
+    script = TEMPLATES.joinpath("json_text.sh.j2").read_text(encoding="utf-8") + 'printf \'"%s"\' "$(quoted "$1")"'
+    done = subprocess.run(["bash", "-c", script, "bash", text], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == text
