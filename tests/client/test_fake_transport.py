@@ -175,3 +175,20 @@ def assert_digest(client: Any, fake: FakeTransport, pinned: list[int], digest: s
     )
     fake.answer(name, {"y": [0]})
     assert client.infer(name, x=[1]).digest == digest
+
+
+def test_what_was_asked_stays_as_it_was(client: Any, fake: FakeTransport) -> None:
+    fake.answer("m", {"y": [[1, 1]]})
+    x = np.ones((1, 2), np.float32)
+    client.infer("m", x=x)
+    x[:] = 7
+    assert fake.calls[0].inputs["x"].tolist() == [[1, 1]]
+
+
+def test_the_highest_version_answers_and_another_is_not_found(client: Any, fake: FakeTransport) -> None:
+    fake.model("n", inputs={"x": ("FP32", [1])}, outputs={"y": ("FP32", [1])}, versions=[3, 1])
+    fake.answer("n", {"y": [1]})
+    assert client.infer("n", x=[1]).model_version == 3
+    with pytest.raises(NotFoundError, match="version 2 is not found"):
+        client.infer("n", x=[1], model_version=2)
+    assert not client.model_ready("n", model_version=2)

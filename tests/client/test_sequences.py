@@ -14,6 +14,7 @@ from maas_client import (
     AsyncClient,
     InputError,
     InternalServerError,
+    InvalidRequestError,
     RefusedValueError,
     Retry,
     SequenceLostError,
@@ -164,6 +165,42 @@ def test_a_later_step_that_never_left_is_not_repeated_to_end_the_sequence(
         with pytest.raises(UnreachableError):
             sequence.infer(x=[2])
     assert steps(fake) == [(1, True, False), (2, False, False), (1, False, True)]
+
+
+@pytest.mark.parametrize("way", ["http", "http-async"])
+def test_a_refused_first_step_is_not_the_first_and_is_not_repeated(fake: FakeTransport, connect: Connect) -> None:
+    fake.fail("m", InvalidRequestError("bad"))
+    fake.answer("m", {"y": [1]})
+    with connect("http://anywhere", transport=fake) as client, client.sequence("m") as sequence:
+        with pytest.raises(InvalidRequestError):
+            sequence.infer(x=[1])
+        sequence.infer(x=[2])
+    assert steps(fake) == [(1, True, False), (2, True, False), (2, False, True)]
+
+
+@pytest.mark.parametrize("way", ["http", "http-async"])
+def test_the_end_repeats_the_last_step_that_was_accepted(fake: FakeTransport, connect: Connect) -> None:
+    fake.answer("m", {"y": [1]})
+    fake.fail("m", InvalidRequestError("bad"))
+    fake.answer("m", {"y": [1]})
+    with connect("http://anywhere", transport=fake) as client, client.sequence("m") as sequence:
+        sequence.infer(x=[1])
+        with pytest.raises(InvalidRequestError):
+            sequence.infer(x=[2])
+    assert steps(fake) == [(1, True, False), (2, False, False), (1, False, True)]
+
+
+@pytest.mark.parametrize("way", ["http", "http-async"])
+def test_a_refused_last_step_has_ended_the_sequence_or_is_ended_anew(fake: FakeTransport, connect: Connect) -> None:
+    fake.answer("m", {"y": [1]})
+    fake.fail("m", InvalidRequestError("bad"))
+    fake.answer("m", {"y": [1]})
+    with connect("http://anywhere", transport=fake) as client, client.sequence("m") as sequence:
+        sequence.infer(x=[1])
+        with pytest.raises(InvalidRequestError):
+            sequence.infer(x=[2], last=True)
+    assert steps(fake) == [(1, True, False), (2, False, True), (1, False, True)]
+    assert not fake.open_sequences("m")
 
 
 def test_a_first_step_that_never_left_may_go_to_another_server(scripted: Scripted, connect: Connect, way: str) -> None:
