@@ -191,7 +191,9 @@ def bisect_bundle(bundle: Path) -> Bisection:
     if not (bundle / ONNX_FILE).is_file():
         raise WrongUse(f"{bundle} holds no ONNX graph", "name the bundle of a network, in a format of ONNX")
     if SPEC_FILE in manifest.files:
-        raise WrongUse(f"{bundle} is not of the catalogue, whose networks alone are bisected", "verify it without --bisect")
+        raise WrongUse(
+            f"{bundle} is not of the catalogue, whose networks alone are bisected", "verify it without --bisect"
+        )
     model = torch_model_named(manifest.model)
     stored = weights.by_digest(model.name, manifest.weights.sha256) if manifest.weights else None
     if stored is None:

@@ -16,9 +16,10 @@ from torch import nn
 from maas_core.errors import MaasError, WrongUse
 from maas_export.own import OwnModel
 from maas_export.own.exporter import default_name, export_own, own_source
+from maas_export.own.graph import write_onnx
 from maas_export.own.loading import load_own, user_code
 from maas_export.own.plan import Plan, plan_of
-from maas_export.own.source import Source
+from maas_export.own.source import Source, remember
 from maas_export.verify import verify_bundle
 from tests.conftest import ROOT, json_lines, run_maas
 
@@ -123,6 +124,25 @@ def test_what_cannot_be_served_is_refused_in_one_sentence(case: str) -> None:
         plan(make())
     assert "\n" not in caught.value.message
     assert caught.value.mend
+
+
+def test_an_axis_that_torch_cannot_keep_dynamic_is_named(tmp_path: Path) -> None:
+    def unrolled(values: torch.Tensor) -> torch.Tensor:
+        return sum((values[:, step] for step in range(values.shape[1])), torch.zeros(values.shape[0], values.shape[2]))
+
+    lengths = {"image": {0: "batch", 1: "length"}}
+    found = plan(own(unrolled, inputs=torch.randn(2, 5, 4), axes=lengths))
+    with pytest.raises(WrongUse, match=r"axis 'length' cannot be dynamic for torch.export") as caught:
+        write_onnx(found, tmp_path / "model.onnx")
+    assert "\n" not in caught.value.message
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_build_folder_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "build").write_text("a file")
+    monkeypatch.setenv("MAAS_BUILD", str(tmp_path / "build"))
+    with pytest.raises(MaasError, match=r"net.json could not be written.*give rights"):
+        remember("net", Source("file", str(EXAMPLE), "SPEC"))
 
 
 FILES = {

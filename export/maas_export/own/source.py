@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from maas_core.errors import WrongUse
+from maas_core.errors import MaasError, WrongUse
 from maas_core.files import sha256_of, write_atomic
 from maas_core.layout import build_dir
 
@@ -74,8 +74,15 @@ class Source:
 
 
 def remember(model: str, source: Source) -> None:
-    """Notes where the module behind ``model`` is, so that it can be asked again."""
-    write_atomic(_note(model), json.dumps(asdict(source), indent=1) + "\n")
+    """Notes where the module behind ``model`` is, so that it can be asked again.
+
+    Raises:
+        MaasError: where the build folder cannot be written.
+    """
+    try:
+        write_atomic(_note(model), json.dumps(asdict(source), indent=1) + "\n")
+    except OSError as error:
+        raise MaasError(f"{_note(model)} could not be written: {error}", "make room or give rights there") from error
 
 
 def remembered(model: str) -> Source | None:
