@@ -217,7 +217,8 @@ class SharedMemory:
             try:
                 yield Exchange(UnregisterCall(region.name), deadline, index)
             except MaasClientError as error:
-                # A server that is gone has forgotten them; another learns it from the next client's sweep.
+                # A server that is gone has forgotten them; another learns it from the next client.
+                _left.append((str(addresses[index]), region))
                 _LOGGER.debug("%s was not unregistered: %s", region.name, error)
 
 

@@ -180,7 +180,10 @@ def test_samples_are_the_rows_that_were_sent(fake: FakeTransport, tmp_path: Path
 
 
 def test_a_negative_seed_is_refused(fake: FakeTransport) -> None:
-    assert run(bench, "m", "--seed", -1).exit_code == 2
+    add_numbers(fake)
+    result = run(bench, "m", "--seed", -1)
+    assert result.exit_code == 2
+    assert "--seed" in result.stderr
 
 
 def test_ctrl_c_ends_a_measurement_while_it_warms_up(fake: FakeTransport) -> None:
