@@ -65,7 +65,7 @@ def plan_of(own: OwnModel, name: str, said: str, guard: Guard) -> Plan:
     if not isinstance(own.module, nn.Module):
         raise WrongUse(f"module is {type(own.module).__name__}", "give a torch.nn.Module, built")
     guesses = [_name_guess(own, check_model_name(own.name or name)), *_mode_guesses(own.module)]
-    own.module.cpu().eval()
+    own.module.cpu()
     tensors = named_inputs(own.module, own.inputs)
     _check_names(tensors, "input")
     axes, axes_guesses = axes_of(own, {key: tuple(value.shape) for key, value in tensors.items()})

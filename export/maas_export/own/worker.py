@@ -78,7 +78,7 @@ def _answer(job: _Job) -> dict[str, Any]:
     """Fresh answers of the module; none where its weights are not those that were exported."""
     job.stage("load")
     own, guard = job.source.load()
-    own.module.cpu().eval()
+    own.module.cpu()
     names = list(named_inputs(own.module, own.inputs))
     adapter = Adapter(own.module, names).eval()
     weights = weights_digest(adapter)
