@@ -198,3 +198,16 @@ def test_an_untrained_network_is_evaluated_on_generated_and_real_curves() -> Non
     assert (
         evaluation.details["real"]["baselines"]["drift"] < evaluation.details["real"]["baselines"]["same as last year"]
     )
+
+
+def test_a_line_ends_only_where_the_file_says_so(tmp_path: Path) -> None:
+    """Unicode has further line ends, which are none in a CSV file."""
+    years = "".join(f"{2000 + year},{year} %,{year} %\n" for year in range(30))
+    broken = f"year,so\u2028lar,wi\x85nd\n{years}2030,high,2 %\n"
+    with pytest.raises(WrongUse, match=r"line 32, 'so\\u2028lar'"):
+        adoption.from_path(written(tmp_path, broken), 0)
+
+
+def test_two_shares_decide_no_logistic_curve() -> None:
+    method = METHODS["fitted logistic curve"]
+    assert method(np.array([0, 1]), np.array([0.1, 0.2]), 3).tolist() == [0.2, 0.2, 0.2]

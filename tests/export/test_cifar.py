@@ -146,3 +146,13 @@ def test_what_is_no_archive_is_told(data: bytes, tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(WrongUse, match="there is no file"):
         cifar.from_path(tmp_path / "nothing.tar.gz")
+
+
+def test_a_class_without_a_picture_keeps_its_name(tmp_path: Path) -> None:
+    files = binary_files()
+    for batch, name in enumerate(BATCHES):
+        numbers = np.array([number if number != 4 else 5 for number in labels(batch)], np.uint8)
+        files[f"{name}.bin"] = np.column_stack([numbers, pixels(batch)]).tobytes()
+    split = cifar.from_path(folder(tmp_path / "cifar", files))
+    assert 4 not in split.train["label"]
+    assert split.share(0.5, 0).classes == tuple(NAMES)

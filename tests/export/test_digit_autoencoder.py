@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import string
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from maas_core.errors import WrongUse
-from maas_export.data import digits, other_shapes
+from maas_export import evaluate
+from maas_export.data import digits, other_shapes, scenes
 from maas_export.models.anomaly import DigitAnomaly, DigitAutoencoder
 from maas_export.networks.autoencoder import AutoencoderNet
 from maas_export.picture_inputs import picture_column, png_bytes
@@ -91,3 +93,41 @@ def test_data_of_one_kind_is_refused() -> None:
         DigitAnomaly().judge([case("digits")], [answer(0.1)])
     with pytest.raises(WrongUse, match="no digits"):
         DigitAnomaly().judge([case("letters")], [answer(0.1)])
+
+
+def test_only_a_refusal_for_want_of_ink_tells_an_anomaly() -> None:
+    cases = [case("digits"), case("letters"), case("letters")]
+    evaluation, verdicts = DigitAnomaly().judge(cases, [answer(0.1), "no digit found: blank", "deadline exceeded"])
+    assert evaluation.value == pytest.approx(0.5)
+    assert [verdict.badness > 0 for verdict in verdicts] == [False, False, True]
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("3", "only digits"), ("letter", "no digits")])
+def test_pictures_of_one_kind_are_refused_before_the_server_is_asked(kind: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / f"{kind}_1.png").write_bytes(png_bytes(np.zeros((30, 30), np.uint8)))
+    with pytest.raises(WrongUse, match=reason):
+        DigitAnomaly().cases(tmp_path, 0)
+
+
+@pytest.mark.parametrize("limit", [2, 3, 12])
+def test_few_cases_are_of_both_kinds(limit: int, tmp_path: Path) -> None:
+    for name in ("a_1", "a_2", "b_1", "b_2", "digit_1", "z_1", "z_2", "z_3"):
+        (tmp_path / f"{name}.png").write_bytes(png_bytes(np.zeros((30, 30), np.uint8)))
+    chosen = [one.wanted for one in evaluate._chosen(DigitAnomaly().cases(tmp_path, 0), limit)]
+    assert "digits" in chosen
+    assert set(chosen) > {"digits"}
+
+
+def test_all_letters_count_as_often_as_each_other() -> None:
+    torch.manual_seed(0)
+    model = DigitAutoencoder()
+    figures = model.evaluate(AutoencoderNet().eval(), model.load_data(None, 0)).figures
+    like = len(other_shapes.LETTERS_LIKE_DIGITS)
+    wanted = ((52 - like) * figures["AUROC letters"] + like * figures["AUROC letters like digits"]) / 52
+    assert figures["AUROC all letters"] == pytest.approx(wanted)
+
+
+def test_what_cannot_be_shown_is_a_blank_page() -> None:
+    whole = png_bytes(np.arange(90_000, dtype=np.uint32).reshape(300, 300).astype(np.uint8))
+    for data in (whole[: len(whole) // 2], b"no picture", b""):
+        assert not scenes.page_of(data).any()

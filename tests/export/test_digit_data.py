@@ -95,3 +95,37 @@ def test_a_cut_or_foreign_idx_file_is_named(tmp_path: Path) -> None:
     write_idx(path, LABELS)
     with pytest.raises(WrongUse, match=r"train-images-idx3-ubyte is not an IDX file"):
         digits.from_path(tmp_path, 0)
+
+
+def test_images_without_ink_are_refused_by_number(tmp_path: Path) -> None:
+    pale = (IMAGES / 255).astype(np.float32)
+    pale[7] *= 0.3
+    np.savez(tmp_path / "pale.npz", images=pale, labels=LABELS)
+    with pytest.raises(WrongUse, match=r"image 7 in .*pale\.npz shows no ink: its highest value is 0\.3 of 1"):
+        digits.from_path(tmp_path / "pale.npz", 0)
+
+
+def test_idx_files_of_one_class_are_refused(tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    write_idx(tmp_path / "train-labels-idx1-ubyte", LABELS[:40] * 0 + 4)
+    with pytest.raises(WrongUse, match=r"\(train\) holds only the class 4"):
+        digits.from_path(tmp_path, 0)
+
+
+def spoil(path: Path) -> None:
+    """Bytes in the middle of the compressed data."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 40] = b"\xff" * 40
+    path.write_bytes(data)
+
+
+def test_damaged_compressed_files_are_refused(tmp_path: Path) -> None:
+    images = np.tile(np.arange(28, dtype=np.uint8) * 9, (600, 28, 1))
+    np.savez_compressed(tmp_path / "damaged.npz", images=images, labels=np.arange(600) % 10)
+    spoil(tmp_path / "damaged.npz")
+    with pytest.raises(WrongUse, match=r"damaged\.npz cannot be read"):
+        digits.from_path(tmp_path / "damaged.npz", 0)
+    write_mnist(tmp_path, ".gz")
+    spoil(tmp_path / "train-images-idx3-ubyte.gz")
+    with pytest.raises(WrongUse, match=r"train-images-idx3-ubyte\.gz cannot be read"):
+        digits.from_path(tmp_path, 0)

@@ -134,3 +134,38 @@ def test_bits_per_byte_are_the_same_from_torch_and_from_answers() -> None:
     spoiled, verdicts = MODEL.judge(cases, ["it was not there", *answers[1:]])
     assert verdicts[0].badness == 8
     assert spoiled.value > evaluation.value
+
+
+def test_documents_that_repeat_each_other_are_not_divided() -> None:
+    """Copies of copies: what is held out holds no long line of what is trained on."""
+    documents = {}
+    for number in range(30):
+        lines = [f"line {line} of document {number}, long enough to be its own" for line in range(10)]
+        documents[f"doc{number}"] = "\n".join(lines)
+        documents[f"copy/doc{number}"] = "\n".join([f"a line before that is copied into {number} alone", *lines[:4]])
+    for seed in range(5):
+        train, test = gpt.parts_of(documents, seed)
+        assert 0 < len(test) <= 12
+        assert all((f"copy/{name}" in test) == (name in test) for name in documents if name.startswith("doc"))
+        assert {**train, **test} == documents
+
+
+def test_documents_that_are_all_alike_are_refused() -> None:
+    text = "\n".join(f"line {line} that stands in each of the documents" for line in range(10))
+    with pytest.raises(WrongUse, match="12 documents repeat each other"):
+        gpt.parts_of({f"file{number}": text for number in range(12)}, 0)
+
+
+def test_an_empty_file_among_others_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("".join(f"line {number} of a text\n" for number in range(2000)))
+    alone = gpt.from_path(tmp_path, 0)
+    (tmp_path / "empty.txt").write_text(" \n")
+    assert gpt.from_path(tmp_path, 0).digest == alone.digest
+
+
+def test_little_of_the_standard_librarys_held_out_text_is_in_the_training_part() -> None:
+    train, test = gpt.parts_of(gpt.standard_library(), 0)
+    known, held_out = ({line for text in part.values() for line in text.splitlines()} for part in (train, test))
+    long = {line for line in held_out if len(line) >= 60}
+    assert len(long & known) < 0.03 * len(long)
+    assert 0.07 < sum(map(len, test.values())) / sum(map(len, train.values())) < 0.12

@@ -24,6 +24,8 @@ def text_of(numbers: Any) -> str:
         (b"a\x00b\x1bc", "abc"),
         ("Malmo\u0308".encode(), "Malmö"),
         ("o\u200b\u0308l".encode(), "öl"),
+        *(((f"a{hidden}b").encode(), "ab") for hidden in "\ufe0f\u034f\u115f\u3164\u2800\ufffe\ufdd0\U000e0100"),
+        (("e" + "\u0316" * 40).encode(), "e" + "\u0316" * 30),
         ("Süd\u00a0Korea".encode(), "Süd Korea"),
     ],
 )
@@ -37,6 +39,7 @@ def test_a_text_is_read_as_it_is_seen(data: bytes, wanted: str) -> None:
         (b"", r"the text is empty \(0 bytes\)"),
         (" \u200b\n".encode(), "nothing but white space and invisible characters"),
         ("Köln".encode("latin-1"), r"the text is not UTF-8 \(byte 0xf6 at position 1\)"),
+        (b"\xff" * 1025, "the text has 1025 bytes, at most 1024 are read"),
         (b"x" * 65, "the text has 65 characters, at most 64 are read"),
     ],
 )
