@@ -8,12 +8,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import tritonclient.grpc as grpc_client
 
 from maas_client import Client, InputError, MaasClientError, ServerError
 from maas_core.config import CONFIG_FILE, config_of, dump_config, pin_version
@@ -29,6 +31,10 @@ from maas_server.pytest_plugin import TritonFactory
 
 MODELS = ("adoption_lstm", "adoption_preprocess", "adoption", "tiny_gpt", "tiny_gpt_text")
 WAYS = ("grpc", "http")
+NARROW = "narrow_text"
+"""`tiny_gpt_text` with one stream at a time and one place to wait."""
+ENDLESS = {"prompt": "a", "max_tokens": 250, "temperature": 10.0, "seed": 1}
+"""Unlikely tokens too, so that the text does not end by itself."""
 
 
 def fresh(model: TorchModel) -> torch.nn.Module:
@@ -50,6 +56,13 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
             export_onnx(model, fresh(model), version / "model.onnx")
         if isinstance(model, PythonModel):
             write_python(model, version)
+    narrow = folder / NARROW
+    shutil.copytree(folder / "tiny_gpt_text", narrow)
+    config = (narrow / CONFIG_FILE).read_text().replace('"tiny_gpt_text"', f'"{NARROW}"', 1)
+    one = [f'parameters {{ key: "{name}" value {{ string_value: "1" }} }}' for name in ("streams", "waiting")]
+    four = 'parameters {\n  key: "streams"\n  value {\n    string_value: "4"\n  }\n}\n'
+    assert four in config
+    (narrow / CONFIG_FILE).write_text(config.replace(four, "\n".join(one) + "\n"))
     return folder
 
 
@@ -209,16 +222,42 @@ def test_what_cannot_be_done_is_told_and_the_server_lives(client: Client, inputs
 
 
 def test_who_leaves_stops_the_work(client: Client, server: EmbeddedTriton) -> None:
-    # Unlikely tokens too, so that the text does not end by itself.
-    endless = {"prompt": "a", "max_tokens": 250, "temperature": 10.0, "seed": 1}
     before = settled(server)
-    whole = len(list(client.stream("tiny_gpt_text", endless)))
+    whole = len(list(client.stream("tiny_gpt_text", ENDLESS)))
     after_whole = settled(server)
     assert after_whole == before + whole
-    for number, _ in enumerate(client.stream("tiny_gpt_text", endless)):
+    for number, _ in enumerate(client.stream("tiny_gpt_text", ENDLESS)):
         if number == 2:
             break
     assert 3 <= settled(server) - after_whole < whole
+
+
+def test_what_finds_no_place_to_wait_is_refused(client: Client) -> None:
+    def streamed(_: int) -> str:
+        try:
+            return str(len(list(client.stream(NARROW, ENDLESS))))
+        except ServerError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(streamed, range(8)))
+    assert sum("too many texts are waiting; try again later" in one for one in told) >= 1
+    assert sum(one.isdecimal() for one in told) >= 2
+
+
+def test_who_leaves_while_waiting_costs_nothing(server: EmbeddedTriton) -> None:
+    prompt = grpc_client.InferInput("prompt", [1], "BYTES")
+    prompt.set_data_from_numpy(np.array([b"a"], dtype=np.object_))
+    with Client(f"grpc://{server.grpc_url}") as client, grpc_client.InferenceServerClient(server.grpc_url) as other:
+        before = settled(server)
+        first = client.stream(NARROW, ENDLESS)
+        pieces = [next(first)]
+        other.start_stream(lambda result, error: None)
+        other.async_stream_infer(NARROW, [prompt])
+        time.sleep(0.1)
+        other.stop_stream(cancel_requests=True)
+        pieces += first
+    assert settled(server) - before == len(pieces)
 
 
 def settled(server: EmbeddedTriton) -> int:

@@ -7,8 +7,9 @@ UINT64 [1] and ``stop`` BYTES [stops]. Outputs ``text`` BYTES [1], ``token`` INT
 Every token is one request to ``tiny_gpt`` on the same server, which gets the keys and values of what came before with
 it. Between two tokens it is looked whether the caller is still there.
 
-Parameters of ``config.pbtxt``: ``max_tokens_limit`` (default 256), and ``streams`` (default 4), how many texts grow at
-a time; further requests wait.
+Parameters of ``config.pbtxt``: ``max_tokens_limit`` (default 256); ``streams`` (default 4), how many texts grow at a
+time; and ``waiting`` (default 64), how many further requests wait. What comes beyond is refused with UNAVAILABLE, and
+so is what still waits when the model is unloaded.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 import numpy as np
@@ -52,16 +54,35 @@ class TritonPythonModel:
             self.no_past = np.zeros(geometry["no_past"], np.float32)
         except (OSError, ValueError, KeyError) as error:
             raise pb_utils.TritonModelException(f"a file beside model.py is missing or damaged: {error}") from error
-        self.pool = ThreadPoolExecutor(whole_number(args, "streams", 4), thread_name_prefix="stream")
+        streams = whole_number(args, "streams", 4)
+        self.places = BoundedSemaphore(streams + whole_number(args, "waiting", 64))
+        self.pool = ThreadPoolExecutor(streams, thread_name_prefix="stream")
+        self.is_ending = False
 
     def execute(self, requests: Sequence[pb_utils.InferenceRequest]) -> None:
         """Begins a stream for each request and returns at once."""
         for request in requests:
-            self.pool.submit(self._stream, request, request.get_response_sender())
+            sender = request.get_response_sender()
+            if self.places.acquire(blocking=False):
+                self.pool.submit(self._stream_in_place, request, sender)
+            else:
+                sender.send(_unavailable("too many texts are waiting; try again later"), flags=_FINAL)
 
     def finalize(self) -> None:
-        """Waits for the streams under way."""
+        """Ends the requests that wait, and waits for the streams under way."""
+        self.is_ending = True
         self.pool.shutdown()
+
+    def _stream_in_place(self, request: pb_utils.InferenceRequest, sender: pb_utils.InferenceResponseSender) -> None:
+        try:
+            if self.is_ending:
+                sender.send(_unavailable("the model is being unloaded"), flags=_FINAL)
+            elif sender.is_cancelled():
+                sender.send(flags=_FINAL)
+            else:
+                self._stream(request, sender)
+        finally:
+            self.places.release()
 
     def _stream(self, request: pb_utils.InferenceRequest, sender: pb_utils.InferenceResponseSender) -> None:
         """Whatever happens, the last thing that is sent is final: a stream without an end holds its caller for ever."""
@@ -83,6 +104,11 @@ class TritonPythonModel:
         given = {tensor.name(): tensor.as_numpy().ravel().tolist() for tensor in request.inputs()}
         wishes = read_wishes(given, self.max_tokens_limit)
         return generate(wishes, self.vocabulary, _ask, context=self.context, empty=self.no_past)
+
+
+def _unavailable(reason: str) -> pb_utils.InferenceResponse:
+    """The answer to a request that may be sent again later: over HTTP 503."""
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(reason, pb_utils.TritonError.UNAVAILABLE))
 
 
 def _ask(token: npt.NDArray[Any], past: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
