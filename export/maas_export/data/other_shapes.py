@@ -95,7 +95,8 @@ def _bitmap(character: str, font: int, rng: np.random.Generator) -> Array:
 def _blocks(bitmap: Array) -> Array:
     side = _BITMAP // _BLOCK
     counts = bitmap.reshape(side, _BLOCK, side, _BLOCK).sum(axis=(1, 3))
-    return (counts / _BLOCK**2).astype(np.float32)
+    shares: Array = (counts / _BLOCK**2).astype(np.float32)
+    return shares
 
 
 @cache
