@@ -143,3 +143,15 @@ def test_held_out_scenes_are_the_same_every_time_and_of_held_out_digits_only() -
     assert set(one.train) == {"ink", "label"}
     assert len(one.test["image"]) == 400
     assert set(one.test["label"].ravel().tolist()) == {-1, *range(10)}
+
+
+def test_a_digit_that_its_writer_leaves_without_ink_is_left_out() -> None:
+    digits_ = {"ink": np.ones((2, 8, 8), np.float32), "label": np.array([3, 7])}
+
+    def faint(ink: Any) -> Any:
+        drawn = np.repeat(np.repeat(ink, 6, 1), 6, 2)
+        drawn[0] *= 0.1
+        return drawn
+
+    found = scenes.composed(digits_, 20, faint, np.random.default_rng(0))
+    assert set(np.unique(found["label"])) == {-1, 7}

@@ -126,3 +126,16 @@ def test_served_pairs_are_judged_and_the_worst_is_told() -> None:
     assert verdicts[2].badness == 1.0
     assert "the server is gone" in verdicts[2].got
     assert [case.inputs["text"].shape for case in cases] == [(2, 1)] * 3
+
+
+def test_many_sentences_are_embedded_in_batches() -> None:
+    sizes = []
+
+    def network(numbers: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(numbers))
+        return present.sum(1, keepdim=True).expand(-1, 384).float()
+
+    texts = ["word " * (1 + number % 40) for number in range(70)]
+    vectors = SentenceEncoder()._embedded(network, texts)  # type: ignore[arg-type]  # a function in place of a module
+    assert max(sizes) <= 32
+    assert vectors[:, 0].tolist() == [text.count("word") + 2 for text in texts]

@@ -140,6 +140,7 @@ def test_the_same_seed_draws_the_same_and_top_k_bounds_what_is_drawn() -> None:
         ({"prompt": [b""]}, "the prompt is empty"),
         ({"prompt": ["\N{ZERO WIDTH SPACE}".encode()]}, "the prompt is empty"),
         ({"prompt": [b"\xff"]}, "the prompt is not UTF-8"),
+        ({"prompt": [b"x" * 16385]}, "the prompt has 16385 bytes, at most 16384 are read"),
         ({"stop": [b""]}, "a stop string has 0 characters"),
         ({"stop": [b"x"] * 9}, "9 stop strings"),
     ],
@@ -152,6 +153,8 @@ def test_wishes_that_cannot_be_met_are_told(given: dict[str, Any], reason: str) 
 def test_a_prompt_keeps_its_white_space_and_loses_what_is_invisible() -> None:
     prompt = "\N{BYTE ORDER MARK}def f():\n\t  e\N{COMBINING ACUTE ACCENT}\N{SOFT HYPHEN} \n"
     assert wishes(prompt=[prompt.encode()]).prompt == "def f():\n\t  é \n"
+    piled = "x\ufe0f" + "\N{COMBINING GRAVE ACCENT BELOW}" * 5000
+    assert len(wishes(prompt=[piled.encode()]).prompt) == 31
 
 
 @pytest.mark.parametrize("text", ["def f(x):\n    return x\n", "日本 🙂 é", "a<|endoftext|>b", " \t\n"])

@@ -47,6 +47,7 @@ def test_a_missing_share_is_none(cell: str) -> None:
         (b"inf", "no share"),
         (b"0.1.2", "no share"),
         (b"\xff", "not UTF-8"),
+        (b"0" * 65, "the observation has 65 bytes, at most 64 are read"),
     ],
 )
 def test_what_is_no_share_is_told(cell: bytes, reason: str) -> None:
