@@ -231,9 +231,8 @@ def test_a_changed_model_is_seen_by_sequences(scripted: Scripted, connect: Conne
             assert sequence.infer(x=[[1, 2, 3]])["y"].shape == (1, 2)
 
 
-def test_each_server_of_a_race_is_blamed_for_its_own_failure(scripted: Scripted, connect: Connect, way: str) -> None:
-    if not way.startswith("http"):
-        pytest.skip("the second server of this test speaks HTTP")
+@pytest.mark.parametrize("way", ["http", "http-async"])
+def test_each_server_of_a_race_is_blamed_for_its_own_failure(scripted: Scripted, connect: Connect) -> None:
     with scripted_http() as other:
         scripted.replies, other.replies = ["stall"], [other.busy()]
         breaker = Breaker(failures=1, open_s=60)
