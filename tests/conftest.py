@@ -58,6 +58,13 @@ def run_maas(
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test that wants trained models waits for them, and on a busy machine for minutes."""
+    for item in items:
+        if {"journey", "catalogue"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.timeout(1800))
+
+
 @pytest.fixture
 def maas(tmp_path: Path) -> Maas:
     """``maas("verify", bundle)`` runs the program with a build folder of this test's own."""
@@ -81,7 +88,8 @@ def journey() -> Journey:
             shutil.rmtree(done.repository, ignore_errors=True)
             shutil.rmtree(build / ".model_repository.maas", ignore_errors=True)
             committed = shutil.ignore_patterns("[0-9]*")
-            shutil.copytree(ROOT / "model_repository", done.repository, ignore=committed)
+            for model in JOURNEY:
+                shutil.copytree(ROOT / "model_repository" / model, done.repository / model, ignore=committed)
         bundles = [done.bundle(model) for model in JOURNEY]
         _done(run_maas("publish", *bundles, "--repository", done.repository, "--json", build=build))
     return done

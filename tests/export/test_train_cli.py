@@ -32,8 +32,8 @@ def test_the_same_seed_gives_the_same_weights_and_no_second_training(maas: Maas,
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["nonsense"], "maas train: there is no model 'nonsense'; the catalogue has digits, digits_cnn"),
-        (["digits"], "maas train: digits has no weights to train; these have: digits_cnn"),
+        (["nonsense"], "maas train: there is no model 'nonsense'; the catalogue has adoption, adoption_lstm"),
+        (["digits"], "maas train: digits has no weights to train; these have: adoption_lstm, "),
         (["digits_cnn", "--data", "absent.npz"], "maas train: there is no file absent.npz"),
         (["digits_cnn", "--epochs", "0"], "maas train: Invalid value for '--epochs'"),
     ],

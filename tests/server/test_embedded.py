@@ -94,13 +94,15 @@ def test_a_blank_in_the_path_of_checkout_and_environment(tmp_path: Path) -> None
     """A Python environment and a checkout, both in folders with blanks, serve a model of a folder with blanks."""
     home = tmp_path / "my home"
     checkout = home / "triton maas"
-    for package in ("core/maas_core", "server/maas_server", "server/backends"):
+    for package in ("core/maas_core", "client/maas_client", "server/maas_server", "server/backends"):
         shutil.copytree(ROOT / package, checkout / package, ignore=shutil.ignore_patterns("__pycache__"))
     environment = home / "virtual env"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     packages = next(environment.glob("lib/python3.*/site-packages"))
     own_packages = [path for path in sys.path if path.endswith("site-packages")]
-    (packages / "tested.pth").write_text("\n".join([str(checkout / "core"), str(checkout / "server"), *own_packages]))
+    (packages / "tested.pth").write_text(
+        "\n".join([*(str(checkout / folder) for folder in ("core", "client", "server")), *own_packages])
+    )
     repository = home / "model repository"
     write_model(repository, "double")
     script = (
