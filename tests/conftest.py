@@ -119,6 +119,8 @@ def catalogue(journey: Journey) -> Journey:
 
 def _shows_the_bundles(journey: Journey, models: Iterable[str] = JOURNEY) -> bool:
     """Whether version 1 of each model is the bundle as it is now: the committed configurations pin version 1."""
+    if sorted(path.name for path in journey.repository.glob("*")) != sorted(models):
+        return False
     for model in models:
         manifests = (journey.bundle(model) / "manifest.json", journey.repository / model / "1" / "manifest.json")
         if not all(path.is_file() for path in manifests):
