@@ -82,8 +82,8 @@ def journey() -> Journey:
     done = Journey(build, build / "model_repository")
     build.mkdir(parents=True, exist_ok=True)
     with FileLock(build / "journey.lock"):
-        _done(run_maas("train", "digits_cnn", "--json", build=build))
-        _done(run_maas("export", *JOURNEY, "--json", build=build))
+        _done(run_maas("train", "digits_cnn", "--json", build=build, timeout_s=900))
+        _done(run_maas("export", *JOURNEY, "--json", build=build, timeout_s=600))
         if not _shows_the_bundles(done):
             shutil.rmtree(done.repository, ignore_errors=True)
             shutil.rmtree(build / ".model_repository.maas", ignore_errors=True)
@@ -107,7 +107,7 @@ def catalogue(journey: Journey) -> Journey:
     # A lock of its own: tests that want no more than the journey need not wait for this.
     with FileLock(build / "catalogue.lock"):
         reduced = ("--share", "0.1", "--epochs", "1", "--json")
-        _done(run_maas("train", *others, *reduced, build=build, timeout_s=600))
+        _done(run_maas("train", *others, *reduced, build=build, timeout_s=900))
         _done(run_maas("export", "--all", "--json", build=build, timeout_s=900))
         if not _shows_the_bundles(done, all_models()):
             shutil.rmtree(done.repository, ignore_errors=True)
