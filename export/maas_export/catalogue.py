@@ -195,13 +195,17 @@ class PythonModel(CatalogueModel):
 
 
 class EnsembleModel(CatalogueModel):
-    """Several models called as one."""
+    """Several models called as one; its steps stand in the order in which they run."""
 
     bundle_format = "ensemble"
 
-    @abstractmethod
     def reference(self, steps: Mapping[str, Reference], inputs: Tensors) -> Tensors:
-        """The right answer, composed of the references of the steps."""
+        """The references of the steps, one after the other, tensors handed on as the spec says."""
+        known = dict(inputs)
+        for step in self.spec.steps:
+            answer = steps[step.model]({own: known[name] for own, name in step.inputs.items()})
+            known |= {name: answer[own] for own, name in step.outputs.items()}
+        return {tensor.name: known[tensor.name] for tensor in self.spec.outputs}
 
 
 def requirements(model: CatalogueModel) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import numpy as np
 
 from maas_core.config import LABELS_FILE
 from maas_core.errors import NotHeld
-from maas_core.golden import Array, Tensors
+from maas_core.golden import Tensors
 from maas_core.manifest import read_manifest
 from maas_core.spec import ModelSpec
 from maas_export.bundle_model import SPEC_FILE, BundleRecord, model_of
-from maas_export.catalogue import CatalogueModel, EnsembleModel, Reference
+from maas_export.catalogue import CatalogueModel, EnsembleModel
 from maas_export.huggingface.directory import TOKENIZER_FILE
 from maas_export.huggingface.picture import PICTURE_FILE
 from maas_export.huggingface.steps import PictureStep, TextStep
@@ -42,14 +41,6 @@ class JoinedModel(EnsembleModel):
     def sample_inputs(self, rng: np.random.Generator, size: int) -> Tensors:
         """What the first step is asked."""
         return self.part(self.spec.steps[0].model).sample_inputs(rng, size)
-
-    def reference(self, steps: Mapping[str, Reference], inputs: Tensors) -> Tensors:
-        """The references of the steps, one after the other, tensors handed on by their names."""
-        known: dict[str, Array] = dict(inputs)
-        for step in self.spec.steps:
-            answer = steps[step.model]({mine: known[name] for mine, name in step.inputs.items()})
-            known |= {name: answer[mine] for mine, name in step.outputs.items()}
-        return {tensor.name: known[tensor.name] for tensor in self.spec.outputs}
 
 
 def described_model(record: BundleRecord, bundle: Path) -> CatalogueModel:

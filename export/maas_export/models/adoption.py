@@ -209,12 +209,6 @@ class Adoption(EnsembleModel, Judged):
         curve = np.resize(adoption_data.generated_curves(rng, 2)[0], size)
         return {"observation": text_column(_cells(curve, rng))}
 
-    def reference(self, steps: Mapping[str, Reference], inputs: Tensors) -> Tensors:
-        """The references of the steps, one after the other."""
-        read = steps["adoption_preprocess"](inputs)
-        forecast = steps["adoption_lstm"]({"share": read["share"], "known": read["known"]})["forecast"]
-        return {"forecast": forecast, "error": read["error"]}
-
     def cases(self, path: Path | None, seed: int) -> list[Case]:
         """Each curve of the user's file, or each held-out one, as the cells of a table in per cent."""
         if path is not None:

@@ -179,13 +179,6 @@ class DigitAnomaly(EnsembleModel, Judged):
         """As for `digits`."""
         return model_named("digits").sample_inputs(rng, size)
 
-    def reference(self, steps: Mapping[str, Reference], inputs: Tensors) -> Tensors:
-        """The three references, one after the other."""
-        read = steps["digits_preprocess"](inputs)
-        told = steps["digit_autoencoder"]({"image": read["image"]})
-        judged = steps["anomaly_postprocess"]({"told_error": told["told_error"], "error": read["error"]})
-        return {**judged, "error": read["error"]}
-
     def cases(self, path: Path | None, seed: int) -> list[Case]:
         """Pictures of digits and of other things, or the held-out digits, noise and drawn letters as PNG.
 

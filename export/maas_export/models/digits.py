@@ -161,13 +161,6 @@ class Digits(EnsembleModel, Judged):
         """See :meth:`DigitsPreprocess.sample_inputs`."""
         return {"picture": _pictures(rng, size)}
 
-    def reference(self, steps: Mapping[str, Reference], inputs: Tensors) -> Tensors:
-        """The three references, one after the other."""
-        read = steps["digits_preprocess"](inputs)
-        logits = steps["digits_cnn"]({"image": read["image"]})["logits"]
-        ranked = steps["digits_postprocess"]({"logits": logits, "error": read["error"]})
-        return {"label": ranked["label"], "score": ranked["score"], "error": read["error"]}
-
     def cases(self, path: Path | None, seed: int) -> list[Case]:
         """Labelled pictures, digits as `digits_cnn` trains on them (their held-out part), or the built-in ones.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -33,6 +34,15 @@ _MAX_BATCH = 32
 _HEADS = 4
 _LABELS = tuple(LANGUAGES)
 _LABEL_SMOOTHING = 0.1
+_RECIPE = Recipe(
+    epochs=10,
+    batch_size=128,
+    learning_rate=3e-3,
+    weight_decay=0.01,
+    optimizer="adamw",
+    warmup_share=0.05,
+    max_gradient_norm=1.0,
+)
 
 _TOKENS = TensorSpec("tokens", "INT64", ("characters",), "numbers of the letters; 0 is padding, 1 an unknown letter")
 _LETTERS = TensorSpec("letters", "BYTES", ("characters",), "the clean text, letter by letter; empty is padding")
@@ -132,15 +142,7 @@ class LanguageRnn(LanguageNetwork):
         limits=_LIMITS,
     )
     example = MappingProxyType({"tokens": Path("examples/language_rnn/tokens.json")})
-    recipe = Recipe(
-        epochs=10,
-        batch_size=128,
-        learning_rate=4e-3,
-        weight_decay=0.01,
-        optimizer="adamw",
-        warmup_share=0.05,
-        max_gradient_norm=1.0,
-    )
+    recipe = replace(_RECIPE, learning_rate=4e-3)
 
     def build(self) -> nn.Module:
         """The network with fresh weights."""
@@ -166,15 +168,7 @@ class LanguageAttention(LanguageNetwork):
         limits=f"{_LIMITS}; attention shows where it looked, not why it decided so",
     )
     example = MappingProxyType({"tokens": Path("examples/language_attention/tokens.json")})
-    recipe = Recipe(
-        epochs=10,
-        batch_size=128,
-        learning_rate=3e-3,
-        weight_decay=0.01,
-        optimizer="adamw",
-        warmup_share=0.05,
-        max_gradient_norm=1.0,
-    )
+    recipe = _RECIPE
 
     def build(self) -> nn.Module:
         """The network with fresh weights."""
@@ -205,15 +199,7 @@ class LanguageTransformer(LanguageNetwork):
         limits=_LIMITS,
     )
     example = MappingProxyType({"tokens": Path("examples/language_transformer/tokens.json")})
-    recipe = Recipe(
-        epochs=10,
-        batch_size=128,
-        learning_rate=2e-3,
-        weight_decay=0.01,
-        optimizer="adamw",
-        warmup_share=0.05,
-        max_gradient_norm=1.0,
-    )
+    recipe = replace(_RECIPE, learning_rate=2e-3)
 
     def build(self) -> nn.Module:
         """The network with fresh weights."""
@@ -312,14 +298,6 @@ class LanguageOfText(EnsembleModel, Judged):
     def sample_inputs(self, rng: np.random.Generator, size: int) -> Tensors:
         """See :func:`_texts`."""
         return {"text": _texts(rng, size)}
-
-    def reference(self, steps: Mapping[str, Reference], inputs: Tensors) -> Tensors:
-        """The three references, one after the other."""
-        read = steps["text_preprocess"](inputs)
-        decided = steps[self._network]({"tokens": read["tokens"]})
-        ranked = steps[_RANKING.name]({"logits": decided["logits"], "error": read["error"]})
-        known = {**read, **decided, **ranked}
-        return {output.name: known[output.name] for output in self.spec.outputs}
 
     def cases(self, path: Path | None, seed: int) -> list[Case]:
         """Each text of a table (see :mod:`maas_export.data.language`), or each held-out name."""

@@ -184,12 +184,6 @@ class Photo(EnsembleModel, Judged):
         """See :meth:`PhotoPreprocess.sample_inputs`."""
         return {"picture": _sample_pictures(rng, size)}
 
-    def reference(self, steps: Mapping[str, Reference], inputs: Tensors) -> Tensors:
-        """The three references, one after the other."""
-        read = steps["photo_preprocess"](inputs)
-        logits = steps["photo_cnn"]({"image": read["image"]})["logits"]
-        return {**steps["photo_postprocess"]({"logits": logits, "error": read["error"]}), "error": read["error"]}
-
     def cases(self, path: Path | None, seed: int) -> list[Case]:
         """Labelled pictures, CIFAR-10 (its held-out part), or the held-out patches as PNG."""
         if path is not None and path.is_dir() and not any(path.rglob("test_batch*")):

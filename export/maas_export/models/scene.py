@@ -256,13 +256,6 @@ class DigitScene(EnsembleModel, Judged):
         """See :meth:`ScenePreprocess.sample_inputs`."""
         return {"picture": _sample_pictures(rng, size)}
 
-    def reference(self, steps: Mapping[str, Reference], inputs: Tensors) -> Tensors:
-        """The three references, one after the other."""
-        read = steps["scene_preprocess"](inputs)
-        seen = steps["digit_detector"]({"image": read["image"]})
-        found = steps["scene_postprocess"]({**seen, "frame": read["frame"], "error": read["error"]})
-        return {**found, "error": read["error"]}
-
     def cases(self, path: Path | None, seed: int) -> list[Case]:
         """Pictures with a ``boxes.json`` beside them, or the held-out scenes as PNG."""
         if path is not None:

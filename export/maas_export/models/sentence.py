@@ -211,12 +211,6 @@ class SentenceEmbedding(EnsembleModel, Judged):
         """See :func:`_texts`."""
         return {"text": _texts(rng, size)}
 
-    def reference(self, steps: Mapping[str, Reference], inputs: Tensors) -> Tensors:
-        """The two references, one after the other."""
-        read = steps["sentence_tokenizer"](inputs)
-        pieces = {name: read[name] for name in ("input_ids", "attention_mask")}
-        return {"embedding": steps["sentence_encoder"](pieces)["embedding"], "error": read["error"]}
-
     def cases(self, path: Path | None, seed: int) -> list[Case]:
         """Each pair of a table with the columns ``first`` and ``second``, or each of our own, as one request of two."""
         pairs = list(sentence_data.PARAPHRASES) if path is None else sentence_data.paired_sentences(path)
