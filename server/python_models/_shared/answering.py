@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -59,3 +60,27 @@ def summary(errors: Sequence[str], what: str) -> str:
     shown = [f"{what} {position}: {error}" for position, error in enumerate(errors[:_REASONS_SHOWN])]
     left = len(errors) - len(shown)
     return "; ".join(shown) + (f"; and {left} more" if left else "")
+
+
+def answer_items(
+    request: pb_utils.InferenceRequest, name: str, read: Callable[[list[bytes]], Sequence[Any]], outputs: Sequence[str]
+) -> pb_utils.InferenceResponse:
+    """The answer of a preprocessing, item by item: a bad item has its reason in ``error``, the others their values.
+
+    Args:
+        request: what was asked.
+        name: of the input, BYTES [batch, 1]; also what an item is called.
+        read: gives an array for each of ``outputs`` and, last, the reasons, "" where an item is good.
+        outputs: the names of the arrays.
+
+    Returns:
+        A refusal where the input is missing, or every item of the request is bad.
+    """
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    if tensor is None:
+        return refusal(f"input {name!r} is missing")
+    *values, errors = read(tensor.as_numpy().ravel().tolist())
+    if errors and all(errors):
+        return refusal(summary(errors, name))
+    tensors = [pb_utils.Tensor(output, value) for output, value in zip(outputs, values, strict=True)]
+    return pb_utils.InferenceResponse([*tensors, text_tensor("error", errors)])

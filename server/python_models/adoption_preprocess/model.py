@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import triton_python_backend_utils as pb_utils
 
-from .answering import refusal, summary, text_tensor
+from .answering import answer_items
 from .shares import read_shares
 
 
@@ -20,15 +20,4 @@ class TritonPythonModel:
 
     def execute(self, requests: Sequence[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One response for each request; nothing is raised, since Triton 2.51 leaks memory when a model raises."""
-        return [self._answer(request) for request in requests]
-
-    def _answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
-        tensor = pb_utils.get_input_tensor_by_name(request, "observation")
-        if tensor is None:
-            return refusal("input 'observation' is missing")
-        share, known, errors = read_shares(tensor.as_numpy().ravel().tolist())
-        if errors and all(errors):
-            return refusal(summary(errors, "observation"))
-        return pb_utils.InferenceResponse(
-            [pb_utils.Tensor("share", share), pb_utils.Tensor("known", known), text_tensor("error", errors)]
-        )
+        return [answer_items(request, "observation", read_shares, ("share", "known")) for request in requests]

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from .answering import refusal, summary, text_tensor, whole_number
+from .answering import answer_items, whole_number
 from .decoding import DEFAULT_MAX_PIXELS
 from .resizing import read_pictures, read_settings
 
@@ -35,13 +36,8 @@ class TritonPythonModel:
 
     def execute(self, requests: Sequence[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One response for each request; nothing is raised, since Triton 2.51 leaks memory when a model raises."""
-        return [self._answer(request) for request in requests]
 
-    def _answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
-        tensor = pb_utils.get_input_tensor_by_name(request, "picture")
-        if tensor is None:
-            return refusal("input 'picture' is missing")
-        values, errors = read_pictures(tensor.as_numpy().ravel().tolist(), self.settings, self.max_pixels)
-        if errors and all(errors):
-            return refusal(summary(errors, "picture"))
-        return pb_utils.InferenceResponse([pb_utils.Tensor("pixel_values", values), text_tensor("error", errors)])
+        def read(items: list[bytes]) -> Sequence[Any]:
+            return read_pictures(items, self.settings, self.max_pixels)
+
+        return [answer_items(request, "picture", read, ("pixel_values",)) for request in requests]

@@ -9,10 +9,11 @@ Parameters of ``config.pbtxt``: ``max_pixels`` (default 25000000) refuses larger
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from .answering import refusal, summary, text_tensor, whole_number
+from .answering import answer_items, whole_number
 from .decoding import DEFAULT_MAX_PIXELS
 from .photo import read_photos
 
@@ -26,13 +27,8 @@ class TritonPythonModel:
 
     def execute(self, requests: Sequence[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One response for each request; nothing is raised, since Triton 2.51 leaks memory when a model raises."""
-        return [self._answer(request) for request in requests]
 
-    def _answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
-        tensor = pb_utils.get_input_tensor_by_name(request, "picture")
-        if tensor is None:
-            return refusal("input 'picture' is missing")
-        photos, errors = read_photos(tensor.as_numpy().ravel().tolist(), self.max_pixels)
-        if errors and all(errors):
-            return refusal(summary(errors, "picture"))
-        return pb_utils.InferenceResponse([pb_utils.Tensor("image", photos), text_tensor("error", errors)])
+        def read(items: list[bytes]) -> Sequence[Any]:
+            return read_photos(items, self.max_pixels)
+
+        return [answer_items(request, "picture", read, ("image",)) for request in requests]

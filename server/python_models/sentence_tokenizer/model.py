@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from .answering import parameter, refusal, summary, text_tensor, whole_number
+from .answering import answer_items, parameter, whole_number
 from .wordpieces import DEFAULT_MAX_TOKENS, load_tokenizer, read_sentences
 
 _TOKENIZER_FILE = "tokenizer.json"
@@ -37,28 +38,11 @@ class TritonPythonModel:
 
     def execute(self, requests: Sequence[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One response for each request; nothing is raised, since Triton 2.51 leaks memory when a model raises."""
-        return [self._answer(request) for request in requests]
 
-    def _answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
-        tensor = pb_utils.get_input_tensor_by_name(request, "text")
-        if tensor is None:
-            return refusal("input 'text' is missing")
-        numbers, present, errors = read_sentences(
-            tensor.as_numpy().ravel().tolist(),
-            self.tokenizer,
-            self.max_tokens,
-            pad=self.pad,
-            is_cleaned=self.is_cleaned,
-        )
-        if errors and all(errors):
-            return refusal(summary(errors, "text"))
-        return pb_utils.InferenceResponse(
-            [
-                pb_utils.Tensor("input_ids", numbers),
-                pb_utils.Tensor("attention_mask", present),
-                text_tensor("error", errors),
-            ]
-        )
+        def read(items: list[bytes]) -> Sequence[Any]:
+            return read_sentences(items, self.tokenizer, self.max_tokens, pad=self.pad, is_cleaned=self.is_cleaned)
+
+        return [answer_items(request, "text", read, ("input_ids", "attention_mask")) for request in requests]
 
 
 def _number(given: str) -> int:

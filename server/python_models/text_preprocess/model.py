@@ -10,10 +10,11 @@ Parameters of ``config.pbtxt``: ``max_characters`` (default 64), longer texts ar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from .answering import refusal, summary, text_tensor, whole_number
+from .answering import answer_items, whole_number
 from .letters import DEFAULT_MAX_CHARACTERS, read_texts
 
 
@@ -26,19 +27,8 @@ class TritonPythonModel:
 
     def execute(self, requests: Sequence[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One response for each request; nothing is raised, since Triton 2.51 leaks memory when a model raises."""
-        return [self._answer(request) for request in requests]
 
-    def _answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
-        tensor = pb_utils.get_input_tensor_by_name(request, "text")
-        if tensor is None:
-            return refusal("input 'text' is missing")
-        tokens, letters, errors = read_texts(tensor.as_numpy().ravel().tolist(), self.max_characters)
-        if errors and all(errors):
-            return refusal(summary(errors, "text"))
-        return pb_utils.InferenceResponse(
-            [
-                pb_utils.Tensor("tokens", tokens),
-                pb_utils.Tensor("letters", letters),
-                text_tensor("error", errors),
-            ]
-        )
+        def read(items: list[bytes]) -> Sequence[Any]:
+            return read_texts(items, self.max_characters)
+
+        return [answer_items(request, "text", read, ("tokens", "letters")) for request in requests]
