@@ -18,6 +18,8 @@ PACKAGES = {
     "maas_export": "export",
     "maas_server": "server",
     "maas_rollout": "rollout",
+    "maas_gateway": "gateway",
+    "maas_loadtest": "loadtest",
 }
 SHARED = {"maas_core", "maas_client"}
 MAY_IMPORT = {
@@ -25,7 +27,9 @@ MAY_IMPORT = {
     "maas_client": set[str](),
     "maas_export": SHARED,
     "maas_server": SHARED,
-    "maas_rollout": SHARED | {"maas_server"},
+    "maas_rollout": SHARED | {"maas_gateway", "maas_server"},
+    "maas_gateway": SHARED,
+    "maas_loadtest": SHARED,
 }
 MOST_LINES = 400
 

@@ -15,6 +15,7 @@ _EXTRA_OF_PACKAGE = {
     "maas_export": "export",
     "maas_server": "server",
     "maas_rollout": "rollout",
+    "maas_gateway": "gateway",
     "maas_loadtest": "loadtest",
     "maas_client": "",
     "maas_core": "",

@@ -1,0 +1,1 @@
+"""Envoy in front of Triton: traffic split, keys, limits, metering. Configuration only; the proxy is Envoy."""

@@ -1,0 +1,1 @@
+"""Load tests on Locust with a schedule fixed in advance and a verdict."""
