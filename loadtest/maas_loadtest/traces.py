@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from maas_core.errors import WrongUse
+from maas_core.names import is_model_name
 
 FORMAT = "maas-trace"
 SCHEMA = 1
@@ -184,8 +185,8 @@ def _request(document: dict[str, Any], where: str) -> TracedRequest:
     if isinstance(at_s, bool) or not isinstance(at_s, int | float) or not 0 <= at_s < math.inf:
         raise WrongUse(f"{where}: at_s is to be a number of seconds, 0 or more; got {at_s!r}")
     model = document.get("model")
-    if not isinstance(model, str) or not model:
-        raise WrongUse(f"{where}: model is to be the name of a model; got {model!r}")
+    if not isinstance(model, str) or not is_model_name(model):
+        raise WrongUse(f"{where}: model is to be the name of a model; got {str(model)[:80]!r}")
     protocol, sequence = document.get("protocol", ""), document.get("sequence", "")
     if protocol not in ("", *PROTOCOLS):
         raise WrongUse(f"{where}: protocol is to be one of {', '.join(PROTOCOLS)}; got {protocol!r}")
