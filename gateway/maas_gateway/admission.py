@@ -1,0 +1,94 @@
+"""Admission as Envoy configuration: what a request must pass before a route is chosen, and the line it leaves.
+
+Who composes the listener takes four things from here: :func:`http_filters` (in order, before the router),
+:func:`access_loggers`, and the limits that are fields of the connection manager (:func:`connection_manager`) and of the
+listener (:func:`listener_limits`). The Lua filter sets these request headers, whatever the caller sent, and then has the
+route chosen anew:
+
+======================  ====================================================================================
+``x-maas-model``        the model called; absent where none is
+``x-maas-version``      the version asked for; absent where none is
+``x-maas-tenant``       whose key it was, ``anonymous`` where keys are not required
+``x-maas-kind``         ``infer`` or ``probe`` (health and metadata)
+``x-maas-protocol``     ``http`` or ``grpc``
+``x-maas-items``        first dim of the first input, 1 where there is none
+``x-maas-sequence``     correlation id in the request, else what the caller sent
+``x-maas-sequence-start``  ``1`` on the first step of a sequence, else absent
+======================  ====================================================================================
+
+The side of a line is the metadata ``maas: {side: stable|candidate}`` of the cluster that answered.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from maas_gateway.admission_settings import AdmissionSettings
+from maas_gateway.lua_source import lua_source
+
+_TYPE = "type.googleapis.com/envoy.extensions"
+
+_LINE = {
+    "at": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+    "tenant": "%REQ(X-MAAS-TENANT)%",
+    "model": "%REQ(X-MAAS-MODEL)%",
+    "version": "%REQ(X-MAAS-VERSION)%",
+    "side": "%METADATA(CLUSTER:maas:side)%",
+    "protocol": "%REQ(X-MAAS-PROTOCOL)%",
+    "status": "%RESPONSE_CODE%",
+    "grpc_status": "%GRPC_STATUS_NUMBER%",
+    "duration_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
+    "upstream_us": "%COMMON_DURATION(US_TX_BEG:US_RX_END:us)%",
+    "items": "%REQ(X-MAAS-ITEMS)%",
+    "bytes_in": "%BYTES_RECEIVED%",
+    "bytes_out": "%BYTES_SENT%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "kind": "%REQ(X-MAAS-KIND)%",
+    "sequence": "%REQ(X-MAAS-SEQUENCE)%",
+    "refused": "%REQ(X-MAAS-REFUSED)%",
+    "flags": "%RESPONSE_FLAGS%",
+}
+
+
+def http_filters(settings: AdmissionSettings) -> list[dict[str, Any]]:
+    """The HTTP filters that belong before the router, in this order."""
+    lua = {"@type": f"{_TYPE}.filters.http.lua.v3.Lua", "default_source_code": {"inline_string": lua_source(settings)}}
+    return [{"name": "maas.admission", "typed_config": lua}]
+
+
+def access_loggers(settings: AdmissionSettings) -> list[dict[str, Any]]:
+    """The access loggers of the connection manager: the metering line of each request."""
+    file = {
+        "@type": f"{_TYPE}.access_loggers.file.v3.FileAccessLog",
+        "path": str(settings.requests_file),
+        "log_format": {"json_format": _LINE},
+    }
+    return [{"name": "maas.metering", "typed_config": file}]
+
+
+def connection_manager(settings: AdmissionSettings) -> dict[str, Any]:
+    """Fields of the HTTP connection manager that keep the limits of headers and time."""
+    return {
+        "request_headers_timeout": _duration(settings.headers_timeout_s),
+        "request_timeout": _duration(settings.request_timeout_s),
+        "stream_idle_timeout": _duration(settings.idle_timeout_s),
+        "max_request_headers_kb": settings.headers_kib,
+        "common_http_protocol_options": {
+            "max_headers_count": settings.headers_count,
+            "idle_timeout": _duration(settings.idle_timeout_s),
+        },
+        "http2_protocol_options": {"max_concurrent_streams": 1024},
+        "normalize_path": False,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "generate_request_id": False,
+        "stream_error_on_invalid_http_message": False,
+    }
+
+
+def listener_limits(settings: AdmissionSettings) -> dict[str, Any]:
+    """Fields of the listener: how much of one request is held in memory while it is checked."""
+    return {"per_connection_buffer_limit_bytes": settings.body_bytes}
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.3f}s"

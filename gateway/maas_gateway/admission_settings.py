@@ -1,0 +1,61 @@
+"""What the gateway admits: limits of size, time and number, and where keys and usage lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MIB = 2**20
+
+
+class AdmissionSettings(BaseModel):
+    """Limits of one gateway. The defaults are those that docs/gateway-admission.md states.
+
+    Attributes:
+        state: folder of the gateway; keys lie in ``state/keys``, usage in ``state/usage``.
+        keys_required: whether a call needs an API key; without it everybody is the tenant ``anonymous``.
+        body_bytes: largest request body, HTTP or gRPC; more is answered 413.
+        json_bytes: largest JSON text: a whole body without binary tensors, or the JSON in front of them.
+        headers_kib: largest sum of request headers; more is answered 431.
+        headers_count: most request headers; more is answered 431.
+        headers_timeout_s: the time in which all headers must have come.
+        request_timeout_s: the time in which the whole request must have come; later is answered 408.
+        idle_timeout_s: a connection without a request, or a stream on which nothing moves, is closed after it.
+        connections: most connections at a time.
+        json_depth: deepest nesting of JSON.
+        rank: most dims of a tensor.
+        tensors: most inputs, and most outputs, of one request.
+        statistics: whether Triton's statistics of a model may be read (they tell one tenant about the others).
+        streams: whether ``ModelStreamInfer`` may reach the servers; never towards an embedded one, which it can end.
+        keys_reload_s: how often the keys are looked at, so the longest time that a revoked key still works.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state: Path
+    keys_required: bool = True
+    body_bytes: int = Field(64 * MIB, ge=1024, le=1024 * MIB)
+    json_bytes: int = Field(4 * MIB, ge=1024)
+    headers_kib: int = Field(60, ge=1, le=8192)
+    headers_count: int = Field(100, ge=10)
+    headers_timeout_s: float = Field(10.0, gt=0)
+    request_timeout_s: float = Field(30.0, gt=0)
+    idle_timeout_s: float = Field(300.0, gt=0)
+    connections: int = Field(4096, ge=1)
+    json_depth: int = Field(16, ge=4, le=64)
+    rank: int = Field(16, ge=1, le=32)
+    tensors: int = Field(64, ge=1)
+    statistics: bool = False
+    streams: bool = False
+    keys_reload_s: float = Field(1.0, gt=0)
+
+    @property
+    def keys_file(self) -> Path:
+        """The store of keys and tenants (see :mod:`maas_gateway.key_store`)."""
+        return self.state / "keys" / "keys.tsv"
+
+    @property
+    def requests_file(self) -> Path:
+        """One JSON line per request (see :mod:`maas_gateway.metering`)."""
+        return self.state / "usage" / "requests.jsonl"
