@@ -54,3 +54,7 @@ class NotReachable(MaasError):
     """A server did not answer."""
 
     exit_code = ExitCode.NOT_REACHABLE
+
+
+class PortTaken(WrongUse):
+    """Another process listens where a server should."""

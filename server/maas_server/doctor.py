@@ -18,10 +18,10 @@ from typing import Literal
 import psutil
 
 from maas_core.errors import MaasError
+from maas_core.ports import LOOPBACK
 from maas_server.binary import find_binary
 from maas_server.environment import check_glibc, check_numpy, glibc_version, libpython_dir
 from maas_server.guard import SHARED_MEMORY
-from maas_server.ports import LOOPBACK
 
 Verdict = Literal["ok", "warning", "missing"]
 """``missing``: something that serving needs. ``warning``: it works, but not as well, or not as tested."""

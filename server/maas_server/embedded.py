@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maas_core.layout import build_dir
+from maas_core.ports import LOOPBACK
 from maas_server.errors import NothingToServe
 from maas_server.launcher import Launcher
 from maas_server.loading import Loader, ready_models
-from maas_server.ports import LOOPBACK
 from maas_server.triton_http import TritonHttp
 
 

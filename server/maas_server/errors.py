@@ -3,7 +3,6 @@
 ``MaasError`` (:mod:`maas_core.errors`)
  ├── ``UnusableEnvironment``  this machine or this Python cannot run the server
  ├── ``TritonNotFound``       there is no ``tritonserver`` to run
- ├── ``PortTaken``            another process listens where the server should
  ├── ``AlreadyServed``        another supervisor serves the same view
  ├── ``NothingToServe``       the repository does not exist or holds no such model
  └── ``StartFailed``          the server ended, or never became ready
@@ -24,12 +23,6 @@ class TritonNotFound(MaasError):
     """There is no ``tritonserver`` to run."""
 
     exit_code = ExitCode.NOT_HELD
-
-
-class PortTaken(MaasError):
-    """Another process listens where the server should."""
-
-    exit_code = ExitCode.WRONG_USE
 
 
 class AlreadyServed(MaasError):

@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from maas_core.ports import LOOPBACK, PortHold
 from maas_server.binary import backends_dir, find_binary
 from maas_server.errors import StartCancelled, StartFailed
 from maas_server.failures import FailureReader
 from maas_server.leftovers import shm_prefix
-from maas_server.ports import LOOPBACK, PortHold
 from maas_server.process import TritonOptions, TritonProcess, describe_exit
 from maas_server.runtime_dir import make_runtime_dir
 from maas_server.server_log import last_error, missing_library, read_log, unfinished_models

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 
-from maas_server.errors import PortTaken
-from maas_server.ports import LOOPBACK
+from maas_core.errors import PortTaken
+from maas_core.ports import LOOPBACK
 
 _FETCH_TIMEOUT_S = 2.0
 

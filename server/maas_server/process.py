@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from maas_core.ports import LOOPBACK
 from maas_server import guard
 from maas_server.binary import TritonBinary
 from maas_server.errors import StartFailed
-from maas_server.ports import LOOPBACK
 from maas_server.runtime_dir import RuntimeDir
 from maas_server.server_log import last_error, read_log
 from maas_server.triton_http import TOKEN_HEADER

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from maas_server.events import EventLog
+from maas_core.events import EventLog
 from maas_server.metrics import SupervisorMetrics
 from maas_server.reasons import explain_failure
 from maas_server.state_file import ServeState, StateFile

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from maas_server.crash_loop import CRASH_LIMIT, CrashLoop
+from maas_core.crash_loop import CRASH_LIMIT, CrashLoop
 from maas_server.launcher import RunningTriton
 from maas_server.loading import Loader, ready_models, touch_versions
 from maas_server.reporter import Reporter

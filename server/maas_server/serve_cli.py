@@ -59,8 +59,8 @@ def serve(
 
     Runs until Ctrl-C or SIGTERM; then new requests are refused and those in flight answered. A second signal hurries.
     """
+    from maas_core.events import EventLog
     from maas_core.names import check_model_name
-    from maas_server.events import EventLog
     from maas_server.supervisor import ServeSettings, Supervisor
 
     settings = ServeSettings(

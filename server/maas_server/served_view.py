@@ -8,9 +8,9 @@ from pathlib import Path
 
 from maas_core.config import CONFIG_FILE
 from maas_core.errors import MaasError
+from maas_core.events import EventLog
 from maas_core.files import write_atomic
 from maas_core.view import build_view
-from maas_server.events import EventLog
 from maas_server.shown_view import show
 
 

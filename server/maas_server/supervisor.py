@@ -12,17 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from maas_client.ownership import owner_tag
+from maas_core.crash_loop import CRASH_LIMIT, CrashLoop
 from maas_core.errors import MaasError
+from maas_core.events import EventLog
 from maas_core.layout import view_dir
-from maas_server.crash_loop import CRASH_LIMIT, CrashLoop
+from maas_core.ports import LOOPBACK, choose_ports
 from maas_server.drain import drain
 from maas_server.embedded import new_log_path
 from maas_server.errors import StartCancelled, StartFailed
-from maas_server.events import EventLog
 from maas_server.launcher import Launcher, RunningTriton
 from maas_server.leftovers import own_shm_prefix, remove_leftovers
 from maas_server.metrics import MetricsServer, SupervisorMetrics
-from maas_server.ports import LOOPBACK, choose_ports
 from maas_server.process import describe_exit
 from maas_server.reporter import Reporter
 from maas_server.repository_watch import RepositoryWatch

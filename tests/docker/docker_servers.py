@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import yaml
 
+from maas_core.ports import choose_ports
 from maas_server.binary import backends_dir, find_binary
-from maas_server.ports import choose_ports
 from maas_server.process import environment_for
 from maas_server.runtime_dir import make_runtime_dir
 

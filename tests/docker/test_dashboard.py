@@ -17,7 +17,7 @@ import yaml
 from docker_servers import DOCKER, Running, fetch, read_yaml
 from promql import ADDED_BY_PROMETHEUS, exported, selectors
 
-from maas_server.ports import choose_ports
+from maas_core.ports import choose_ports
 
 DASHBOARD = json.loads((DOCKER / "grafana" / "dashboards" / "serving.json").read_text(encoding="utf-8"))
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]

@@ -8,9 +8,9 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from maas_core.events import EventLog
 from maas_server import supervisor as supervisor_module
 from maas_server.errors import StartFailed
-from maas_server.events import EventLog
 from maas_server.supervisor import ServeSettings, Supervisor
 
 

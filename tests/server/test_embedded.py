@@ -13,9 +13,10 @@ import psutil
 import pytest
 from tests.server.serving import ROOT, ask, stubs_of, wait_until, write_model
 
+from maas_core.errors import PortTaken
 from maas_server import guard
 from maas_server.embedded import embedded_triton
-from maas_server.errors import NothingToServe, PortTaken, StartFailed, TritonNotFound
+from maas_server.errors import NothingToServe, StartFailed, TritonNotFound
 from maas_server.guard import SHARED_MEMORY
 from maas_server.triton_http import TritonHttp, TritonRefused
 

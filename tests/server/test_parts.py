@@ -15,16 +15,17 @@ from typing import Any
 import pytest
 
 from maas_client.ownership import owner_is_gone, owner_tag
+from maas_core.crash_loop import CRASH_LIMIT, STABLE_S, CrashLoop
+from maas_core.errors import PortTaken
+from maas_core.events import EventLog
+from maas_core.ports import PortHold
 from maas_server import guard, leftovers
-from maas_server.crash_loop import CRASH_LIMIT, STABLE_S, CrashLoop
 from maas_server.drain import drain
 from maas_server.ensembles import with_steps
-from maas_server.errors import AlreadyServed, PortTaken
-from maas_server.events import EventLog
+from maas_server.errors import AlreadyServed
 from maas_server.figures import figures_of
 from maas_server.loading import touch_versions
 from maas_server.metrics import MetricsServer, SupervisorMetrics
-from maas_server.ports import PortHold
 from maas_server.process import describe_exit
 from maas_server.repository_watch import RepositoryWatch
 from maas_server.state_file import (

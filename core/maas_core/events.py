@@ -1,4 +1,4 @@
-"""What ``maas serve`` tells while it runs: lines for a person, or one JSON object a line for a program."""
+"""What a command tells while it runs: lines for a person, or one JSON object a line for a program."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import psutil
 
-from maas_server.errors import PortTaken
+from maas_core.errors import PortTaken
 
 LOOPBACK = "127.0.0.1"
 
@@ -22,17 +22,18 @@ class PortHold:
     Args:
         wanted: a port for each name; 0 asks for a free one.
         address: what the server will listen on.
+        option: the command line's option for the port of a name.
 
     Raises:
         PortTaken: where a given port is in use; it says by whom, where that may be known.
     """
 
-    def __init__(self, wanted: Mapping[str, int], address: str = LOOPBACK) -> None:
+    def __init__(self, wanted: Mapping[str, int], address: str = LOOPBACK, option: str = "--{name}-port") -> None:
         self._sockets: list[socket.socket] = []
         self.ports: dict[str, int] = {}
         try:
             for name, port in wanted.items():
-                self._sockets.append(_hold(name, port, address))
+                self._sockets.append(_hold(name, port, address, option.format(name=name)))
                 self.ports[name] = self._sockets[-1].getsockname()[1]
         except PortTaken:
             self.release()
@@ -55,7 +56,7 @@ def choose_ports(wanted: Mapping[str, int], address: str = LOOPBACK) -> dict[str
     return hold.ports
 
 
-def _hold(name: str, port: int, address: str) -> socket.socket:
+def _hold(name: str, port: int, address: str, option: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         if port:
@@ -69,7 +70,7 @@ def _hold(name: str, port: int, address: str) -> socket.socket:
         sock.close()
         raise PortTaken(
             f"{name} port {port} on {address} cannot be used ({error.strerror}{_holder(port)})",
-            f"stop that process, or give another port with --{name}-port (0 takes a free one)",
+            f"stop that process, or give another port with {option} (0 takes a free one)",
         ) from error
     return sock
 
