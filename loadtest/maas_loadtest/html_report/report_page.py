@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from maas_core.errors import WrongUse
+from maas_core.files import write_atomic
 from maas_loadtest.html_report import units
 from maas_loadtest.html_report.charts import all_figures, breakdown
 from maas_loadtest.html_report.page import Cell, Table, Tile, Toned, held, render
@@ -17,7 +20,22 @@ MEANING = {
     Status.INVALID: "The measurement says nothing about the server: its figures must not be quoted.",
 }
 TONE = {Status.VALID: "good", Status.SLO_FAILED: "bad", Status.INVALID: "warn"}
+HTML_FILE = "report.html"
 _TILE_PERCENTS = (50.0, 99.0, 99.9)
+
+
+def write_report_html(report: LoadReport, folder: Path) -> Path:
+    """Writes ``report.html`` into ``folder``; its path.
+
+    Raises:
+        WrongUse: the file cannot be written.
+    """
+    path = folder / HTML_FILE
+    try:
+        write_atomic(path, report_html(report))
+    except OSError as error:
+        raise WrongUse(f"{path} cannot be written: {error.strerror or error}") from error
+    return path
 
 
 def report_html(report: LoadReport) -> str:
@@ -141,7 +159,9 @@ def _tables(report: LoadReport) -> Iterator[tuple[str, Table, str]]:
 
 
 def _checks(report: LoadReport) -> Table:
-    rows = [[check.name, check.concerns, check.wanted, check.got, held(check.held)] for check in report.verdict.checks]
+    rows: list[Sequence[Cell]] = [
+        [check.name, check.concerns, check.wanted, check.got, held(check.held)] for check in report.verdict.checks
+    ]
     return Table(("condition", "of the", "wanted", "got", ""), rows, numbers_from=5)
 
 
