@@ -68,6 +68,7 @@ def _server(side: Side, upstream: Upstream, protocol: Protocol, settings: ProxyS
     health_port = urlsplit(f"//{upstream.http}").port
     return {
         "name": name,
+        "metadata": {"filter_metadata": {"maas": {"side": side}}},
         "connect_timeout": seconds(settings.connect_timeout_s),
         "type": "STATIC" if _is_address(address) else "STRICT_DNS",
         "load_assignment": {"cluster_name": name, "endpoints": [_endpoints(address, health_port)]},
@@ -85,6 +86,7 @@ def _candidate_or_stable(protocol: Protocol, settings: ProxySettings) -> Json:
     members = [cluster_name("candidate", protocol), cluster_name("stable", protocol)]
     return {
         "name": with_fallback(protocol),
+        "metadata": {"filter_metadata": {"maas": {"side": "candidate"}}},
         "connect_timeout": seconds(settings.connect_timeout_s),
         "lb_policy": "CLUSTER_PROVIDED",
         "cluster_type": {

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from maas_gateway.settings import ProxySettings
 
 ROUTES_NAME = "routes"
+AFFINITY_FILTER = "maas.affinity"
 SIDE_HEADER = "x-maas-side"
 _MODEL_HEADER = "x-maas-model"
 _SEQUENCE_HEADER = "x-maas-sequence"
+_LOST: dict[Protocol, str] = {
+    "http": '{"error":"the server that held the state of this sequence is gone; begin the sequence anew"}',
+    "grpc": "the server that held the state of this sequence is gone; begin the sequence anew",
+}
 _PREFIXES: dict[Protocol, tuple[str, ...]] = {
     "http": ("/v2",),
     "grpc": ("/inference.GRPCInferenceService/", "/grpc.health.v1.Health/"),
@@ -49,12 +54,10 @@ def route_configuration(routing: Routing, settings: ProxySettings) -> Json:
 
 def _routes(protocol: Protocol, prefix: str, routing: Routing, settings: ProxySettings) -> list[Json]:
     make = _RouteMaker(protocol, prefix, settings)
-    routes = [make.begun_sequence("stable")]
-    if routing.candidate is not None:
-        routes.append(make.begun_sequence("candidate"))
-    for model, split in sorted(routing.splits.items()):
-        routes += [make.sequence(model, split), make.model(model, split)]
-    return [*routes, make.any_sequence(), make.anything()]
+    begun = [make.step("stable"), make.step("candidate") if routing.candidate is not None else make.lost_step()]
+    models = [(model, split) for model, split in sorted(routing.splits.items()) if split.takes_part]
+    first = [make.first_step(model, split) for model, split in models]
+    return [*begun, *first, *(make.request(model, split) for model, split in models), make.any_request()]
 
 
 class _RouteMaker:
@@ -65,47 +68,43 @@ class _RouteMaker:
         self._settings = settings
         self._match: Json = {"prefix": prefix, **({"grpc": {}} if protocol == "grpc" else {})}
 
-    def begun_sequence(self, side: Side) -> Json:
-        """A step of a sequence whose first step went to that side."""
-        return self._route([_is(SIDE_HEADER, side), _has(_SEQUENCE_HEADER)], self._to(side))
+    def step(self, side: Side) -> Json:
+        """A step of a sequence: ``lua/affinity.lua`` said where to. It is never tried again."""
+        return self._route([_is(SIDE_HEADER, side)], self._to(side))
 
-    def sequence(self, model: str, split: Split) -> Json:
-        """The first step of a sequence, and one of which it is not known where it began.
+    def lost_step(self) -> Json:
+        """A step of a sequence whose server is gone, and with it the state."""
+        body = {"inline_string": _LOST[self._protocol]}
+        match = {**self._match, "headers": [_is(SIDE_HEADER, "candidate")]}
+        return {"match": match, "direct_response": {"status": 410, "body": body}}
 
-        Both by the hash of the correlation id: so the second goes where the first went, unless weights changed.
-        """
-        action = self._split(split, fallback=False) | {"hash_policy": [_hash_of(_SEQUENCE_HEADER)]}
-        return self._route([_is(_MODEL_HEADER, model), _has(_SEQUENCE_HEADER)], action)
+    def first_step(self, model: str, split: Split) -> Json:
+        """Tells ``lua/affinity.lua`` the weight; it then has the route chosen anew."""
+        metadata = {"filter_metadata": {AFFINITY_FILTER: {"candidate_percent": split.candidate_percent}}}
+        route = self._route([_is(_MODEL_HEADER, model), _has(_SEQUENCE_HEADER)], self._to("stable"))
+        return route | {"metadata": metadata}
 
-    def model(self, model: str, split: Split) -> Json:
+    def request(self, model: str, split: Split) -> Json:
         """A request that belongs to no sequence."""
-        action = self._split(split, fallback=True) | self._retries()
+        action = self._split(split) | self._retries()
         action["hash_policy"] = [_hash_of(header) for header in self._settings.sticky_headers]
         if split.mirror_percent:
             share = {"default_value": {"numerator": split.mirror_percent, "denominator": "HUNDRED"}}
             action["request_mirror_policies"] = [{"cluster": mirror_cluster(self._protocol), "runtime_fraction": share}]
         return self._route([_is(_MODEL_HEADER, model)], action)
 
-    def any_sequence(self) -> Json:
-        """A sequence of a model that is not split."""
-        return self._route([_has(_SEQUENCE_HEADER)], self._to("stable"))
-
-    def anything(self) -> Json:
+    def any_request(self) -> Json:
         """Metadata, health, and models that are not split."""
         return self._route([], self._to("stable") | self._retries())
 
     def _to(self, side: Side) -> Json:
-        weighted = {"clusters": [_share(cluster_name(side, self._protocol), side, 1)]}
-        return {"weighted_clusters": weighted}
+        return {"weighted_clusters": {"clusters": [_share(cluster_name(side, self._protocol), 1)]}}
 
-    def _split(self, split: Split, *, fallback: bool) -> Json:
-        if not split.candidate_percent:
-            return self._to("stable")
-        candidate = with_fallback(self._protocol) if fallback else cluster_name("candidate", self._protocol)
+    def _split(self, split: Split) -> Json:
         # The candidate first: the hashes below its share are its callers, and stay so when the share grows.
         shares = [
-            _share(candidate, "candidate", split.candidate_percent),
-            _share(cluster_name("stable", self._protocol), "stable", 100 - split.candidate_percent),
+            _share(with_fallback(self._protocol), split.candidate_percent),
+            _share(cluster_name("stable", self._protocol), 100 - split.candidate_percent),
         ]
         return {"weighted_clusters": {"clusters": shares, "use_hash_policy": True}}
 
@@ -139,8 +138,8 @@ class _RouteMaker:
         return {"match": {**self._match, "headers": headers}, "route": {**action, **timeout}}
 
 
-def _share(cluster: str, side: Side, weight: int) -> Json:
-    told = {"header": {"key": SIDE_HEADER, "value": side}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+def _share(cluster: str, weight: int) -> Json:
+    told = {"header": {"key": SIDE_HEADER, "value": "%CLUSTER_METADATA(maas:side)%"}}
     return {"name": cluster, "weight": weight, "response_headers_to_add": [told]}
 
 

@@ -68,6 +68,11 @@ class Split(_Strict):
     candidate_percent: Percent = 0
     mirror_percent: Percent = 0
 
+    @property
+    def takes_part(self) -> bool:
+        """Whether anything of it goes to the candidate."""
+        return bool(self.candidate_percent or self.mirror_percent)
+
 
 class Routing(_Strict):
     """What the gateway serves.
@@ -86,7 +91,7 @@ class Routing(_Strict):
     def _candidate_is_there(self) -> Routing:
         for model, split in self.splits.items():
             check_model_name(model)
-            if self.candidate is None and split != Split():
+            if self.candidate is None and split.takes_part:
                 raise ValueError(f"{model!r} sends requests to a candidate, but there is none")
         return self
 

@@ -1,0 +1,77 @@
+"""The listener that callers reach: HTTP/1.1 and HTTP/2 (gRPC) on one port.
+
+The fields are those of ``envoy.config.listener.v3.Listener`` and of the HTTP connection manager
+(https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto).
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from maas_gateway.admission import access_loggers, connection_manager, http_filters, listener_limits
+from maas_gateway.admission_settings import AdmissionSettings
+from maas_gateway.clusters import Json
+from maas_gateway.routes import AFFINITY_FILTER, ROUTES_NAME
+from maas_gateway.tls import TlsFiles, transport_socket
+from maas_gateway.xds_files import routes_path
+
+LISTENER_NAME = "gateway"
+_TYPE = "type.googleapis.com/envoy.extensions"
+
+
+def listener(address: str, port: int, state_dir: Path, admission: AdmissionSettings, tls: TlsFiles | None) -> Json:
+    """The one listener.
+
+    Args:
+        address: what it listens on.
+        port: likewise; never 0: it must be the same after Envoy was started again.
+        state_dir: where the routes lie.
+        admission: what a request must pass.
+        tls: the certificates; none for plain text.
+    """
+    manager = {"name": "http", "typed_config": _connection_manager(state_dir, admission)}
+    chain: Json = {"filters": [manager]}
+    if tls is not None:
+        chain["transport_socket"] = transport_socket(tls, state_dir)
+    return {
+        "name": LISTENER_NAME,
+        "address": {"socket_address": {"address": address, "port_value": port}},
+        # Otherwise a second gateway could listen on the same port, and get half of the connections.
+        "enable_reuse_port": False,
+        "filter_chains": [chain],
+        **listener_limits(admission),
+    }
+
+
+def _connection_manager(state_dir: Path, admission: AdmissionSettings) -> Json:
+    return {
+        "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": LISTENER_NAME,
+        "codec_type": "AUTO",
+        "server_name": "triton-maas",
+        "rds": {
+            "route_config_name": ROUTES_NAME,
+            "config_source": {
+                "resource_api_version": "V3",
+                "path_config_source": {"path": str(routes_path(state_dir))},
+            },
+        },
+        # Nobody counts as one of us: who does may set x-envoy-* headers, and so have steps of sequences retried.
+        "use_remote_address": True,
+        "internal_address_config": {"cidr_ranges": []},
+        "http_filters": [*http_filters(admission), _affinity(), _router()],
+        "access_log": access_loggers(admission),
+        **connection_manager(admission),
+    }
+
+
+def _affinity() -> Json:
+    source = resources.files("maas_gateway").joinpath("lua", "affinity.lua").read_text("utf-8")
+    lua = {"@type": f"{_TYPE}.filters.http.lua.v3.Lua", "default_source_code": {"inline_string": source}}
+    return {"name": AFFINITY_FILTER, "typed_config": lua}
+
+
+def _router() -> Json:
+    router = {"@type": f"{_TYPE}.filters.http.router.v3.Router", "suppress_envoy_headers": True}
+    return {"name": "envoy.filters.http.router", "typed_config": router}
