@@ -9,6 +9,7 @@ route chosen anew:
 ``x-maas-model``        the model called; absent where none is
 ``x-maas-version``      the version asked for; absent where none is
 ``x-maas-tenant``       whose key it was, ``anonymous`` where keys are not required
+``x-maas-key``          the id of the key (no secret); the key itself is taken out
 ``x-maas-kind``         ``infer`` or ``probe`` (health and metadata)
 ``x-maas-protocol``     ``http`` or ``grpc``
 ``x-maas-items``        first dim of the first input, 1 where there is none
@@ -31,6 +32,7 @@ _TYPE = "type.googleapis.com/envoy.extensions"
 _LINE = {
     "at": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
     "tenant": "%REQ(X-MAAS-TENANT)%",
+    "key": "%REQ(X-MAAS-KEY)%",
     "model": "%REQ(X-MAAS-MODEL)%",
     "version": "%REQ(X-MAAS-VERSION)%",
     "side": "%METADATA(CLUSTER:maas:side)%",
@@ -52,8 +54,19 @@ _LINE = {
 
 def http_filters(settings: AdmissionSettings) -> list[dict[str, Any]]:
     """The HTTP filters that belong before the router, in this order."""
-    lua = {"@type": f"{_TYPE}.filters.http.lua.v3.Lua", "default_source_code": {"inline_string": lua_source(settings)}}
+    lua = {
+        "@type": f"{_TYPE}.filters.http.lua.v3.Lua",
+        "default_source_code": {"inline_string": lua_source(settings)},
+        # Cleared once, when all headers are set, and not with each of them.
+        "clear_route_cache": False,
+    }
     return [{"name": "maas.admission", "typed_config": lua}]
+
+
+def prepare(settings: AdmissionSettings) -> None:
+    """Makes the folders that Envoy and the Lua filter read and write."""
+    for path in (settings.keys_file, settings.requests_file):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def access_loggers(settings: AdmissionSettings) -> list[dict[str, Any]]:

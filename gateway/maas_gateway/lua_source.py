@@ -10,7 +10,19 @@ from importlib import resources
 
 from maas_gateway.admission_settings import AdmissionSettings
 
-_MODULES = ("main",)
+_MODULES = (
+    "refusal",
+    "json",
+    "tensor",
+    "infer_json",
+    "protobuf",
+    "infer_grpc",
+    "routes",
+    "sha256",
+    "keys",
+    "limits",
+    "main",
+)
 
 
 def lua_source(settings: AdmissionSettings) -> str:

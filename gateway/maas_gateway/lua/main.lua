@@ -1,9 +1,188 @@
--- Entry of the admission filter.
+-- Entry of the admission filter: what the headers alone decide, then what the body says, then the headers for the
+-- route and the metering line (maas_gateway/admission.py lists them).
+local infer_grpc = require("maas.infer_grpc")
+local infer_json = require("maas.infer_json")
+local keys = require("maas.keys")
+local limits = require("maas.limits")
+local refusal = require("maas.refusal")
+local routes = require("maas.routes")
+local settings = require("maas.settings")
+
 local main = {}
+local refuse = refusal.refuse
+
+local OURS = {
+  "x-maas-model", "x-maas-version", "x-maas-tenant", "x-maas-key", "x-maas-kind", "x-maas-protocol", "x-maas-items",
+  "x-maas-sequence-start", "x-maas-refused", "x-maas-side",
+}
+local TYPES = {["application/json"] = true, ["application/octet-stream"] = true,
+  ["application/x-www-form-urlencoded"] = true, ["text/plain"] = true}
+
+-- JSON that was found good lately, with what it says: most callers send the same in front of each tensor.
+local GOOD_BYTES, GOOD_KEPT = 2048, 1024
+local good, good_count = {}, 0
+
+local function is_grpc(content_type)
+  if not content_type or content_type:sub(1, 16) ~= "application/grpc" then
+    return nil
+  end
+  if content_type ~= "application/grpc" and content_type ~= "application/grpc+proto" then
+    refuse(415, "content_type", "only application/grpc with protobuf is taken")
+  end
+  return true
+end
+
+local function check_http_headers(headers, route, content_type)
+  local encoding = headers:get("content-encoding")
+  if encoding and encoding ~= "identity" then
+    refuse(415, "encoding", "compressed bodies are not taken; send without Content-Encoding",
+      {["accept-encoding"] = "identity"})
+  end
+  if content_type and route.method == "POST" and not TYPES[content_type:match("^[^; ]*"):lower()] then
+    refuse(400, "content_type", "the Content-Type must be application/json or application/octet-stream")
+  end
+end
+
+-- What the headers decide: the route of the path, and whose key it is.
+local function admit(handle, headers, content_type)
+  for index = 1, #OURS do
+    headers:remove(OURS[index])
+  end
+  local grpc = is_grpc(content_type)
+  local route = routes.find(headers:get(":path") or "", grpc)
+  headers:replace("x-maas-protocol", grpc and "grpc" or "http")
+  headers:replace("x-maas-kind", route.kind)
+  if headers:get(":method") ~= route.method then
+    refuse(405, "method", "this path takes " .. route.method, {allow = route.method})
+  end
+  if not grpc then
+    check_http_headers(headers, route, content_type)
+  end
+  local length = headers:get("content-length")
+  if length and (tonumber(length) or 0) > settings.body_bytes then
+    refuse(413, "size", "the body is larger than " .. settings.body_bytes .. " bytes; send smaller batches")
+  end
+  local key = keys.anonymous
+  if settings.keys_required and not route.open then
+    key = keys.find(headers)
+  end
+  headers:replace("x-maas-tenant", key.tenant.name)
+  headers:replace("x-maas-key", key.id)
+  if route.model then
+    keys.check_model(key, route.model)
+    headers:replace("x-maas-model", route.model)
+    headers:replace("x-maas-version", route.version or "")
+  end
+  limits.check(key.tenant, handle)
+  return route, key
+end
+
+-- The JSON in front of the binary tensors, and how many bytes follow it; the whole body without such tensors.
+local function json_text(headers, body)
+  local size = body:length()
+  local said = headers:get("inference-header-content-length")
+  local length = size
+  if said then
+    length = said:find("^%d%d?%d?%d?%d?%d?%d?%d?%d?$") and tonumber(said)
+    if not length or length < 1 or length > size then
+      refuse(400, "header_length", "Inference-Header-Content-Length must be the length of the JSON, at most that of the body")
+    end
+  end
+  if length > settings.json_bytes then
+    refuse(413, "json_size", "the JSON is larger than " .. settings.json_bytes .. " bytes; send tensors in binary")
+  end
+  return body:getBytes(0, length), size - length
+end
+
+local function check_infer(headers, body)
+  local text, binary_bytes = json_text(headers, body)
+  local known = good[text]
+  if known and known.binary_bytes == binary_bytes then
+    return known.items, known.sequence, known.start
+  end
+  local items, sequence, start = infer_json.check(text, binary_bytes)
+  if #text <= GOOD_BYTES then
+    if good_count >= GOOD_KEPT then
+      good, good_count = {}, 0
+    end
+    good[text] = {binary_bytes = binary_bytes, items = tostring(items), sequence = sequence, start = start}
+    good_count = good_count + 1
+  end
+  return tostring(items), sequence, start
+end
+
+local function call_model(headers, key, model, version)
+  if model == "" then
+    refuse(400, "model", "the request names no model")
+  end
+  routes.check_model(model)
+  if version ~= "" then
+    routes.check_version(version)
+  end
+  headers:replace("x-maas-model", model)
+  headers:replace("x-maas-version", version)
+  keys.check_model(key, model)
+end
+
+-- What the body says: first dim, correlation id and whether a sequence starts, of an inference.
+local function check_body(headers, body, route, key)
+  local length = body and body:length() or 0
+  if route.verb == "none" and not route.grpc then
+    if length > 0 then
+      refuse(400, "body", "this path takes no body")
+    end
+    return nil
+  end
+  if length == 0 then
+    refuse(400, "empty", "the request has no body")
+  end
+  if route.verb == "infer" and not route.grpc then
+    return check_infer(headers, body)
+  elseif route.verb == "generate" then
+    infer_json.check_generate((json_text(headers, body)))
+    return "1"
+  elseif route.verb == "infer" then
+    local model, version, items, sequence, start = infer_grpc.check(body)
+    call_model(headers, key, model, version)
+    return tostring(items), sequence, start
+  end
+  local model, version = infer_grpc.check_small(body)
+  if route.verb == "small" then
+    call_model(headers, key, model, version)
+  end
+end
+
+-- Sets what the body said, and has the route chosen by it.
+local function pass(handle, headers, items, sequence, start)
+  if items then
+    headers:replace("x-maas-items", items)
+  end
+  if sequence then
+    headers:replace("x-maas-sequence", sequence)
+    if start then
+      headers:replace("x-maas-sequence-start", "1")
+    end
+  end
+  handle:clearRouteCache()
+end
 
 function main.on_request(handle)
   local headers = handle:headers()
-  headers:replace("x-maas-tenant", "anonymous")
+  local content_type = headers:get("content-type")
+  local ok, route, key = pcall(admit, handle, headers, content_type)
+  if not ok then
+    return refusal.answer(handle, route, content_type and content_type:sub(1, 16) == "application/grpc")
+  end
+  if route.verb == "stream" then
+    return pass(handle, headers)
+  end
+  local body = handle:body()
+  headers = handle:headers()
+  local good_body, items, sequence, start = pcall(check_body, headers, body, route, key)
+  if not good_body then
+    return refusal.answer(handle, items, route.grpc)
+  end
+  pass(handle, headers, items, sequence, start)
 end
 
 return main

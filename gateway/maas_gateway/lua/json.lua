@@ -1,0 +1,264 @@
+-- A strict reader of JSON that builds nothing: each function takes a text and a position, checks what stands there and
+-- returns the position behind it. What passes has the same structure for every other reader. Source: RFC 8259.
+local refuse = require("maas.refusal").refuse
+
+local json = {}
+local byte, find, sub = string.byte, string.find, string.sub
+
+local QUOTE, BACKSLASH, COMMA, COLON = 34, 92, 44, 58
+local OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT = 91, 93, 123, 125
+local LITERALS = {[116] = "true", [102] = "false", [110] = "null"}
+
+local function bad(what, pos)
+  refuse(400, "json", "the JSON is not valid: " .. what .. " at byte " .. pos)
+end
+
+-- Position of the next character that is no white space, and that character.
+local function solid(text, pos)
+  local char = byte(text, pos)
+  if char == 32 or char == 10 or char == 13 or char == 9 then
+    pos = find(text, "[^ \t\r\n]", pos)
+    char = pos and byte(text, pos)
+  end
+  if not char then
+    bad("it ends too early", #text)
+  end
+  return pos, char
+end
+
+-- Position behind the string that begins at `pos`, and whether it has escapes.
+local function string_end(text, pos)
+  if byte(text, pos) ~= QUOTE then
+    bad("a string was expected", pos)
+  end
+  local at, escaped = pos + 1, false
+  while true do
+    at = find(text, '["\\%z\1-\31]', at)
+    local char = at and byte(text, at)
+    if char == QUOTE then
+      return at + 1, escaped
+    elseif char ~= BACKSLASH then
+      bad("a string without end, or with a control character", pos)
+    end
+    escaped = true
+    if find(text, '^["\\/bfnrt]', at + 1) then
+      at = at + 2
+    elseif find(text, "^u%x%x%x%x", at + 1) then
+      at = at + 6
+    else
+      bad("an escape that is none", at)
+    end
+  end
+end
+
+local function number_end(text, pos)
+  local _, last = find(text, "^-?[1-9]%d*", pos)
+  if not last then
+    _, last = find(text, "^-?0", pos)
+  end
+  if not last then
+    bad("a value was expected (NaN and Infinity are none)", pos)
+  end
+  local _, fraction = find(text, "^%.%d+", last + 1)
+  last = fraction or last
+  local _, exponent = find(text, "^[eE][+-]?%d+", last + 1)
+  return (exponent or last) + 1
+end
+
+-- Position behind a true, false, null, string or number.
+local function scalar_end(text, pos, char)
+  if char == QUOTE then
+    return (string_end(text, pos))
+  end
+  local literal = LITERALS[char]
+  if not literal then
+    return number_end(text, pos)
+  end
+  if sub(text, pos, pos + #literal - 1) ~= literal then
+    bad("a value was expected", pos)
+  end
+  return pos + #literal
+end
+
+-- Position behind the value at `pos`, nested no deeper than `depth`. A loop, not a recursion.
+local function value_end(text, pos, depth)
+  local char
+  pos, char = solid(text, pos)
+  if char ~= OPEN_ARRAY and char ~= OPEN_OBJECT then
+    return scalar_end(text, pos, char)
+  end
+  local stack, level = {}, 0
+  while true do
+    pos, char = solid(text, pos)
+    local opened = char == OPEN_ARRAY or char == OPEN_OBJECT
+    if opened then
+      level = level + 1
+      if level > depth then
+        refuse(400, "depth", "the JSON is nested deeper than " .. json.depth .. " levels; send tensors flat or in binary")
+      end
+      stack[level] = char
+      local after, inner = solid(text, pos + 1)
+      if inner == char + 2 then
+        pos, level, opened = after + 1, level - 1, false
+      elseif char == OPEN_OBJECT then
+        pos = json.key_end(text, after)
+      else
+        pos = after
+      end
+    else
+      pos = scalar_end(text, pos, char)
+    end
+    while not opened do
+      if level == 0 then
+        return pos
+      end
+      pos, char = solid(text, pos)
+      if char == COMMA then
+        pos = pos + 1
+        if stack[level] == OPEN_OBJECT then
+          pos = json.key_end(text, (solid(text, pos)))
+        end
+        opened = true
+      elseif char == stack[level] + 2 then
+        pos, level = pos + 1, level - 1
+      else
+        bad("a comma or the end of a list was expected", pos)
+      end
+    end
+  end
+end
+
+-- Position behind `"key" :`; `pos` is at the quote.
+function json.key_end(text, pos)
+  local after, char = solid(text, (string_end(text, pos)))
+  if char ~= COLON then
+    bad("a colon was expected", after)
+  end
+  return after + 1
+end
+
+-- Calls `take(key, pos, ...)` for each member of the object at `pos`; `take` returns the position behind the value.
+-- Keys come plainly written and once, or not at all: two readers may differ about escaped and repeated ones.
+function json.object(text, pos, take, ...)
+  local seen, char = {}, nil
+  pos, char = solid(text, pos)
+  if char ~= OPEN_OBJECT then
+    bad("an object was expected", pos)
+  end
+  pos, char = solid(text, pos + 1)
+  if char == CLOSE_OBJECT then
+    return pos + 1
+  end
+  while true do
+    local after, escaped = string_end(text, pos)
+    if escaped then
+      refuse(400, "escape", "a key of the JSON is written with escapes; write keys plainly")
+    end
+    local key = sub(text, pos + 1, after - 2)
+    if seen[key] then
+      refuse(400, "duplicate", "a key stands twice in one object of the JSON; name each once")
+    end
+    seen[key] = true
+    after, char = solid(text, after)
+    if char ~= COLON then
+      bad("a colon was expected", after)
+    end
+    pos, char = solid(text, take(key, (solid(text, after + 1)), ...))
+    if char == CLOSE_OBJECT then
+      return pos + 1
+    elseif char ~= COMMA then
+      bad("a comma or the end of an object was expected", pos)
+    end
+    pos = solid(text, pos + 1)
+  end
+end
+
+-- Calls `take(pos, ...)` for each element of the array at `pos`; returns the position behind it.
+function json.array(text, pos, take, ...)
+  local char
+  pos, char = solid(text, pos)
+  if char ~= OPEN_ARRAY then
+    bad("a list was expected", pos)
+  end
+  pos, char = solid(text, pos + 1)
+  if char == CLOSE_ARRAY then
+    return pos + 1
+  end
+  while true do
+    pos, char = solid(text, take(pos, ...))
+    if char == CLOSE_ARRAY then
+      return pos + 1
+    elseif char ~= COMMA then
+      bad("a comma or the end of a list was expected", pos)
+    end
+    pos = solid(text, pos + 1)
+  end
+end
+
+-- Position behind the array of numbers and nested arrays at `pos`, nil where there is anything else in it.
+-- Numbers are only looked through, not checked one by one: whatever reads them, brackets stay brackets.
+function json.numbers_end(text, pos, depth)
+  if byte(text, pos) ~= OPEN_ARRAY then
+    return nil
+  end
+  local last = find(text, "[^-%d%[%]%s,.eE+]", pos) or #text + 1
+  local level, at = 0, pos
+  while true do
+    at = find(text, "[%[%]]", at)
+    if not at or at >= last then
+      return nil
+    end
+    if byte(text, at) == OPEN_ARRAY then
+      level = level + 1
+      if level > depth then
+        return nil
+      end
+    else
+      level = level - 1
+      if level == 0 then
+        return at + 1
+      end
+    end
+    at = at + 1
+  end
+end
+
+-- Refuses bytes that are no UTF-8. Source: RFC 3629, table of section 4.
+function json.check_utf8(text)
+  local pos = find(text, "[\128-\255]")
+  while pos do
+    local _, last = find(text, "^[\194-\223][\128-\191]", pos)
+    if not last then _, last = find(text, "^[\225-\236\238\239][\128-\191][\128-\191]", pos) end
+    if not last then _, last = find(text, "^\224[\160-\191][\128-\191]", pos) end
+    if not last then _, last = find(text, "^\237[\128-\159][\128-\191]", pos) end
+    if not last then _, last = find(text, "^[\241-\243][\128-\191][\128-\191][\128-\191]", pos) end
+    if not last then _, last = find(text, "^\240[\144-\191][\128-\191][\128-\191]", pos) end
+    if not last then _, last = find(text, "^\244[\128-\143][\128-\191][\128-\191]", pos) end
+    if not last then
+      bad("bytes that are no UTF-8", pos)
+    end
+    pos = find(text, "[\128-\255]", last + 1)
+  end
+end
+
+-- The text of the plainly written string at `pos`, and the position behind it.
+function json.plain(text, pos, what, most)
+  local after, escaped = string_end(text, pos)
+  if escaped or after - pos - 2 > most then
+    refuse(400, "name", what .. " must be plain text of at most " .. most .. " bytes, without escapes")
+  end
+  return sub(text, pos + 1, after - 2), after
+end
+
+-- Refuses what follows the document that ends before `pos`.
+function json.check_end(text, pos)
+  if find(text, "[^ \t\r\n]", pos) then
+    bad("something follows its end", pos)
+  end
+end
+
+json.depth = require("maas.settings").json_depth
+json.value_end = value_end
+json.bad = bad
+
+return json
