@@ -31,11 +31,7 @@ class ProxySettings(BaseModel):
     answer_timeout_s: Seconds = 300.0
     connect_timeout_s: Seconds = 1.0
     retries: Annotated[int, Field(ge=0, le=10)] = 2
-    sticky_headers: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")], ...] = (
-        "x-caller-id",
-        "x-api-key",
-        "authorization",
-    )
+    sticky_headers: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")], ...] = ("x-caller-id", "x-maas-key")
     health_interval_s: Seconds = 1.0
     most_connections: Annotated[int, Field(ge=1, le=65_536)] = 4096
 
