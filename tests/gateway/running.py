@@ -1,0 +1,224 @@
+"""`maas gateway` as a process, and callers of it that speak bare HTTP and bare gRPC."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2 as pb
+
+from maas_gateway.routing import Routing, Split, Upstream, wait_applied, write_routing
+from tests.loadtest.stub_server import MODEL, Stub
+
+ROOT = Path(__file__).parents[2]
+INFER_PATH = "/inference.GRPCInferenceService/ModelInfer"
+EVENT_TIMEOUT_S = 60.0
+ROW = (1.0, 2.0, 3.0, 4.0)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a caller got.
+
+    Attributes:
+        status: HTTP status or gRPC code.
+        version: the version that answered, as the server itself wrote it into its answer; empty for an error.
+        side: what the gateway says.
+        text: the body or the gRPC message of an error.
+    """
+
+    status: int
+    version: str
+    side: str
+    text: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        return bool(self.version)
+
+
+class HttpCaller:
+    """One HTTP connection."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        parts = urlsplit(url)
+        connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = connect(parts.netloc, timeout=60, **options)
+
+    def infer(
+        self,
+        model: str = MODEL,
+        headers: Mapping[str, str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        row: tuple[float, ...] = ROW,
+    ) -> Reply:
+        tensor = {"name": "x", "shape": [1, len(row)], "datatype": "FP32", "data": list(row)}
+        body = {"inputs": [tensor], **({"parameters": dict(parameters)} if parameters else {})}
+        self._connection.request("POST", f"/v2/models/{model}/infer", json.dumps(body), dict(headers or {}))
+        answer = self._connection.getresponse()
+        text = answer.read().decode()
+        version = json.loads(text)["model_version"] if answer.status == 200 else ""
+        return Reply(answer.status, version, answer.getheader("x-maas-side", ""), text)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class GrpcCaller:
+    """One gRPC channel."""
+
+    def __init__(self, url: str, credentials: grpc.ChannelCredentials | None = None) -> None:
+        address = urlsplit(url).netloc
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        if credentials is None:
+            self._channel = grpc.insecure_channel(address, options)
+        else:
+            self._channel = grpc.secure_channel(address, credentials, options)
+        self._infer = self._channel.unary_unary(
+            INFER_PATH, pb.ModelInferRequest.SerializeToString, pb.ModelInferResponse.FromString
+        )
+
+    def infer(
+        self,
+        model: str = MODEL,
+        headers: Mapping[str, str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        row: tuple[float, ...] = ROW,
+    ) -> Reply:
+        import numpy as np
+
+        request = pb.ModelInferRequest(
+            model_name=model,
+            inputs=[{"name": "x", "datatype": "FP32", "shape": [1, len(row)]}],
+            raw_input_contents=[np.array(row, np.float32).tobytes()],
+        )
+        for name, value in (parameters or {}).items():
+            kind = {bool: "bool_param", int: "int64_param", str: "string_param"}[type(value)]
+            setattr(request.parameters[name], kind, value)
+        try:
+            answer, call = self._infer.with_call(request, timeout=60, metadata=tuple((headers or {}).items()))
+        except grpc.RpcError as error:
+            return Reply(error.code().value[0], "", "", error.details())
+        side = next((value for key, value in call.initial_metadata() if key == "x-maas-side"), "")
+        return Reply(0, answer.model_version, side)
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+Caller = HttpCaller | GrpcCaller
+
+
+@dataclass
+class Gateway:
+    """A running `maas gateway --json`."""
+
+    process: subprocess.Popen[str]
+    state: Path
+    events: queue.Queue[dict[str, Any]]
+    stderr: list[str]
+    ready: dict[str, Any]
+
+    @property
+    def url(self) -> str:
+        return str(self.ready["url"])
+
+    @property
+    def grpc(self) -> str:
+        return str(self.ready["grpc"])
+
+    @contextlib.contextmanager
+    def callers(self) -> Iterator[tuple[HttpCaller, GrpcCaller]]:
+        both = HttpCaller(self.url), GrpcCaller(self.grpc)
+        try:
+            yield both
+        finally:
+            for caller in both:
+                caller.close()
+
+    def route(self, routing: Routing) -> None:
+        """Writes the routing and waits until it is served."""
+        wait_applied(self.state, write_routing(self.state, routing), 20)
+
+    def split(self, stable: Stub, candidate: Stub, percent: int, mirror_percent: int = 0) -> None:
+        """Sends that share of the callers of the stubs' model to the candidate."""
+        split = Split(candidate_percent=percent, mirror_percent=mirror_percent)
+        self.route(Routing(stable=upstream(stable), candidate=upstream(candidate), splits={MODEL: split}))
+
+    def event(self, name: str) -> dict[str, Any]:
+        """The next event of that name."""
+        passed = []
+        deadline = time.monotonic() + EVENT_TIMEOUT_S
+        while True:
+            try:
+                event = self.events.get(timeout=max(0.01, deadline - time.monotonic()))
+            except queue.Empty:
+                pytest.fail(f"no event {name!r} within {EVENT_TIMEOUT_S:g} s, but {passed}; stderr: {self.stderr}")
+            if event["event"] == name:
+                return event
+            passed.append(event["message"])
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+def upstream(stub: Stub) -> Upstream:
+    return Upstream(http=urlsplit(stub.http).netloc, grpc=urlsplit(stub.grpc).netloc)
+
+
+def start_gateway(state: Path, stable: Upstream | None, *options: str, stdin: int = subprocess.DEVNULL) -> Gateway:
+    """Starts `maas gateway` on free ports and waits until it is ready. By default it asks for no keys."""
+    command = [sys.executable, "-m", "maas_core", "gateway", "--json", "--port", "0", "--state", str(state), *options]
+    if stable is not None:
+        command += ["--stable-http", stable.http, "--stable-grpc", stable.grpc]
+    process = subprocess.Popen(
+        command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ}
+    )
+    events: queue.Queue[dict[str, Any]] = queue.Queue()
+    stderr: list[str] = []
+    assert process.stdout is not None
+    assert process.stderr is not None
+    out, err = process.stdout, process.stderr
+    threading.Thread(target=lambda: [events.put(json.loads(line)) for line in out], daemon=True).start()
+    threading.Thread(target=lambda: stderr.extend(err), daemon=True).start()
+    gateway = Gateway(process, state, events, stderr, {})
+    try:
+        gateway.ready = gateway.event("ready")
+    except BaseException:
+        process.kill()
+        raise
+    return gateway
+
+
+@contextlib.contextmanager
+def running_gateway(state: Path, stable: Upstream | None, *options: str) -> Iterator[Gateway]:
+    """A gateway without keys, while the block runs."""
+    gateway = start_gateway(state, stable, "--no-keys", "--drain-timeout", "5", *options)
+    try:
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = EVENT_TIMEOUT_S) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        time.sleep(0.02)

@@ -1,0 +1,162 @@
+"""Who is answered by which server: shares, callers that stay, and switching without a failed request."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from maas_gateway.routing import Routing, Split
+from tests.gateway.running import (
+    Caller,
+    Gateway,
+    GrpcCaller,
+    HttpCaller,
+    Reply,
+    running_gateway,
+    upstream,
+)
+from tests.loadtest.stub_server import MODEL, Stub, stub_server
+
+STABLE, CANDIDATE = "1", "2"
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Stub, Stub]]:
+    with stub_server(versions=STABLE) as stable, stub_server(versions=CANDIDATE) as candidate:
+        yield stable, candidate
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, servers: tuple[Stub, Stub]) -> Iterator[Gateway]:
+    # A blank in the path is nothing special to a caller.
+    state = tmp_path_factory.mktemp("a gateway") / "its state"
+    with running_gateway(state, upstream(servers[0])) as gateway:
+        yield gateway
+
+
+def versions_by_caller(caller: Caller, count: int) -> dict[str, str]:
+    replies = {f"caller-{i}": caller.infer(headers={"x-caller-id": f"caller-{i}"}) for i in range(count)}
+    assert all(reply.is_good for reply in replies.values()), replies
+    return {name: reply.version for name, reply in replies.items()}
+
+
+def test_without_a_split_everybody_is_answered_by_the_stable_server(
+    gateway: Gateway, servers: tuple[Stub, Stub]
+) -> None:
+    gateway.route(Routing(stable=upstream(servers[0])))
+    with gateway.callers() as callers:
+        for caller in callers:
+            reply = caller.infer()
+            assert (reply.version, reply.side) == (STABLE, "stable")
+
+
+def test_callers_are_divided_by_the_weight_and_stay_where_they_are(
+    gateway: Gateway, servers: tuple[Stub, Stub]
+) -> None:
+    count, candidates = 400, {}
+    with gateway.callers() as (http, grpc):
+        for percent in (5, 25, 50, 100):
+            gateway.split(*servers, percent)
+            by_http = versions_by_caller(http, count)
+            assert versions_by_caller(http, count) == by_http
+            assert versions_by_caller(grpc, count) == by_http
+            candidates[percent] = {caller for caller, version in by_http.items() if version == CANDIDATE}
+            # Five standard deviations of a binomial: a right split fails this once in two million times.
+            share, spread = percent / 100, 5 * (count * percent / 100 * (1 - percent / 100)) ** 0.5
+            assert abs(len(candidates[percent]) - count * share) <= spread, (percent, len(candidates[percent]))
+    assert candidates[5] < candidates[25] < candidates[50] < candidates[100]
+
+
+def test_requests_that_name_no_caller_are_divided_one_by_one(gateway: Gateway, servers: tuple[Stub, Stub]) -> None:
+    gateway.split(*servers, 50)
+    with gateway.callers() as callers:
+        for caller in callers:
+            seen = Counter(caller.infer().version for _ in range(200))
+            assert set(seen) == {STABLE, CANDIDATE}
+            assert min(seen.values()) > 60
+
+
+def test_only_the_model_that_is_split_goes_to_the_candidate(gateway: Gateway, servers: tuple[Stub, Stub]) -> None:
+    stable, candidate = servers
+    gateway.route(
+        Routing(stable=upstream(stable), candidate=upstream(candidate), splits={"other": Split(candidate_percent=100)})
+    )
+    with gateway.callers() as callers:
+        for caller in callers:
+            assert caller.infer(MODEL).version == STABLE
+
+
+class Pressure:
+    """Callers that ask without a pause, and keep every reply that was not good."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.bad: list[Reply | str] = []
+        self.versions: Counter[str] = Counter()
+        self._stop = threading.Event()
+        makes = [lambda: HttpCaller(gateway.url), lambda: GrpcCaller(gateway.grpc)] * 2
+        self._threads = [threading.Thread(target=self._ask, args=(make(), n)) for n, make in enumerate(makes)]
+
+    def __enter__(self) -> Pressure:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, caller: Caller, number: int) -> None:
+        asked = 0
+        while not self._stop.is_set():
+            asked += 1
+            try:
+                # One connection for all of it: a dropped one is an error here.
+                reply = caller.infer(headers={"x-caller-id": f"{number}-{asked}"})
+            except OSError as error:
+                self.bad.append(repr(error))
+                return
+            self.versions[reply.version] += 1
+            if not reply.is_good:
+                self.bad.append(reply)
+            time.sleep(0.002)
+        caller.close()
+
+
+def test_no_request_fails_and_no_connection_drops_while_weights_are_switched_50_times(
+    gateway: Gateway, servers: tuple[Stub, Stub]
+) -> None:
+    gateway.split(*servers, 0)
+    with Pressure(gateway) as pressure:
+        for turn in range(50):
+            if turn % 10 == 9:
+                # The candidate goes altogether, and comes back.
+                gateway.route(Routing(stable=upstream(servers[0])))
+            gateway.split(*servers, (turn * 37) % 101)
+    assert not pressure.bad, pressure.bad[:5]
+    assert min(pressure.versions[STABLE], pressure.versions[CANDIDATE]) > 20
+
+
+def test_a_request_in_flight_is_answered_when_its_server_is_taken_out(tmp_path: Path) -> None:
+    with (
+        stub_server(versions=STABLE) as stable,
+        stub_server(versions=CANDIDATE, delay_ms=1500) as slow,
+        running_gateway(tmp_path / "state", upstream(stable)) as gateway,
+        gateway.callers() as callers,
+    ):
+        gateway.split(stable, slow, 100)
+        replies: list[Reply] = []
+        threads = [threading.Thread(target=lambda c=caller: replies.append(c.infer())) for caller in callers]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        gateway.route(Routing(stable=upstream(stable)))
+        assert all(caller.infer().version == STABLE for caller in [HttpCaller(gateway.url)])
+        for thread in threads:
+            thread.join()
+        assert [reply.version for reply in replies] == [CANDIDATE, CANDIDATE]
