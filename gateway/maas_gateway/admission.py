@@ -1,9 +1,9 @@
 """Admission as Envoy configuration: what a request must pass before a route is chosen, and the line it leaves.
 
 Who composes the listener takes four things from here: :func:`http_filters` (in order, before the router),
-:func:`access_loggers`, and the limits that are fields of the connection manager (:func:`connection_manager`) and of the
-listener (:func:`listener_limits`). The Lua filter sets these request headers, whatever the caller sent, and then has the
-route chosen anew:
+:func:`access_loggers`, and the limits that are fields of the connection manager (:func:`connection_manager`) and of
+the listener (:func:`listener_limits`). The Lua filter sets these request headers, whatever the caller sent, and then
+has the route chosen anew:
 
 ======================  ====================================================================================
 ``x-maas-model``        the model called; absent where none is
@@ -76,7 +76,33 @@ def access_loggers(settings: AdmissionSettings) -> list[dict[str, Any]]:
         "path": str(settings.requests_file),
         "log_format": {"json_format": _LINE},
     }
-    return [{"name": "maas.metering", "typed_config": file}]
+    return [{"name": "maas.metering", "typed_config": file}, {"name": "maas.stats", "typed_config": _stats()}]
+
+
+def _stats() -> dict[str, Any]:
+    """What Prometheus finds at ``/stats/prometheus`` of Envoy's administration interface.
+
+    Never a tag for the model: a caller may make up names without end, and each tag value is kept in memory.
+    """
+    tenant = {"name": "tenant", "value_format": "%REQ(X-MAAS-TENANT)%"}
+    protocol = {"name": "protocol", "value_format": "%REQ(X-MAAS-PROTOCOL)%"}
+    code = {"name": "code", "value_format": "%RESPONSE_CODE%"}
+    refused = {"name": "refused", "value_format": "%REQ(X-MAAS-REFUSED)%"}
+    return {
+        "@type": f"{_TYPE}.access_loggers.stats.v3.Config",
+        "stat_prefix": "maas",
+        "counters": [
+            {"stat": {"name": "requests", "tags": [tenant, protocol, code, refused]}, "value_fixed": 1},
+            {"stat": {"name": "bytes_in", "tags": [tenant]}, "value_format": "%BYTES_RECEIVED%"},
+        ],
+        "histograms": [
+            {
+                "stat": {"name": "duration_us", "tags": [protocol]},
+                "unit": "Microseconds",
+                "value_format": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
+            }
+        ],
+    }
 
 
 def connection_manager(settings: AdmissionSettings) -> dict[str, Any]:

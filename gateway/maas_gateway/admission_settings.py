@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -35,20 +36,20 @@ class AdmissionSettings(BaseModel):
 
     state: Path
     keys_required: bool = True
-    body_bytes: int = Field(64 * MIB, ge=1024, le=1024 * MIB)
-    json_bytes: int = Field(4 * MIB, ge=1024)
-    headers_kib: int = Field(60, ge=1, le=8192)
-    headers_count: int = Field(100, ge=10)
-    headers_timeout_s: float = Field(10.0, gt=0)
-    request_timeout_s: float = Field(30.0, gt=0)
-    idle_timeout_s: float = Field(300.0, gt=0)
-    connections: int = Field(4096, ge=1)
-    json_depth: int = Field(16, ge=4, le=64)
-    rank: int = Field(16, ge=1, le=32)
-    tensors: int = Field(64, ge=1)
+    body_bytes: Annotated[int, Field(ge=1024, le=1024 * MIB)] = 64 * MIB
+    json_bytes: Annotated[int, Field(ge=1024)] = 4 * MIB
+    headers_kib: Annotated[int, Field(ge=1, le=8192)] = 60
+    headers_count: Annotated[int, Field(ge=10)] = 100
+    headers_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    request_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    idle_timeout_s: Annotated[float, Field(gt=0)] = 300.0
+    connections: Annotated[int, Field(ge=1)] = 4096
+    json_depth: Annotated[int, Field(ge=4, le=64)] = 16
+    rank: Annotated[int, Field(ge=1, le=32)] = 16
+    tensors: Annotated[int, Field(ge=1)] = 64
     statistics: bool = False
     streams: bool = False
-    keys_reload_s: float = Field(1.0, gt=0)
+    keys_reload_s: Annotated[float, Field(gt=0)] = 1.0
 
     @property
     def keys_file(self) -> Path:
@@ -59,3 +60,8 @@ class AdmissionSettings(BaseModel):
     def requests_file(self) -> Path:
         """One JSON line per request (see :mod:`maas_gateway.metering`)."""
         return self.state / "usage" / "requests.jsonl"
+
+    @property
+    def mirrored_file(self) -> Path:
+        """One JSON line per mirrored request, written by the comparison sink."""
+        return self.state / "mirror" / "differences.jsonl"
