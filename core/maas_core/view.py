@@ -7,13 +7,15 @@ version line added. The repository is never written.
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from maas_core.config import CONFIG_FILE, DIGEST_PARAMETER, LABELS_FILE, dump_config, pin_version, read_config
 from maas_core.errors import WrongUse
-from maas_core.files import link_tree, write_atomic
+from maas_core.files import link_tree, newest_change_ns, write_atomic
 from maas_core.repository import Published, models_in, versions_of
 
 
@@ -69,11 +71,13 @@ def _choose(repository: Path, models: Sequence[str] | None, versions: Mapping[st
 
 def _show(model_dir: Path, version: Published, shown: Path) -> None:
     """Adds the version's folder, switches the config to it, drops the others: in this order none is ever missing."""
+    newest_ns = newest_change_ns(shown)
     shown.mkdir(exist_ok=True)
     folder = shown / str(version.version)
     if folder.is_dir() and not _shows(folder, version.path):
         shutil.rmtree(folder)
-    if not folder.is_dir():
+    is_new = not folder.is_dir()
+    if is_new:
         link_tree(version.path, folder)
     own_config = version.path / CONFIG_FILE
     source = version.path if own_config.is_file() else model_dir
@@ -84,7 +88,9 @@ def _show(model_dir: Path, version: Published, shown: Path) -> None:
     if version.digest:
         # So that a client learns from the served configuration which bytes answer.
         config.parameters[DIGEST_PARAMETER].string_value = version.digest
-    _write_if_changed(shown / CONFIG_FILE, dump_config(config))
+    is_other = _write_if_changed(shown / CONFIG_FILE, dump_config(config))
+    if is_new or is_other:
+        _make_newer([folder, shown / CONFIG_FILE], newest_ns)
     keep = {CONFIG_FILE, str(version.version), *([LABELS_FILE] if labels.is_file() else [])}
     for stale in shown.iterdir():
         if stale.name in keep:
@@ -101,7 +107,16 @@ def _shows(folder: Path, source: Path) -> bool:
     return all((folder / name).is_file() and (folder / name).samefile(source / name) for name in names)
 
 
-def _write_if_changed(path: Path, text: str) -> None:
+def _write_if_changed(path: Path, text: str) -> bool:
     """Any change in a model's root makes Triton load all its versions again, so an equal file is left alone."""
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        write_atomic(path, text)
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    write_atomic(path, text)
+    return True
+
+
+def _make_newer(paths: Sequence[Path], than_ns: int) -> None:
+    """Triton ignores a change that is not strictly newer, as after a clock was set back. Linked files stay untouched."""
+    newer = max(time.time_ns(), than_ns + 1)
+    for path in paths:
+        os.utime(path, ns=(newer, newer))

@@ -99,11 +99,16 @@ class Gate(Protocol):
 class Gateway(Protocol):
     """The one that routes callers."""
 
-    def set_split(self, model: str, candidate: Address | None, *, percent: int = 0, mirror_percent: int = 0) -> None:
-        """Routes that share of the callers of ``model`` to ``candidate``, and waits until it is in effect.
+    def set_split(
+        self, models: Sequence[str], candidate: Address | None, *, percent: int = 0, mirror_percent: int = 0
+    ) -> bool:
+        """Routes that share of the callers of each of ``models`` to ``candidate``, and waits until it is in effect.
 
-        Without a candidate the model has no split, and the gateway knows no second server.
-        Applying what is applied already changes nothing.
+        Without a candidate these models have no split, and the gateway knows no second server. It waits also where
+        nothing is to be changed: a call that was killed before may have written it and not seen it in effect.
+
+        Returns:
+            Whether anything changed: applying what is applied already changes nothing.
         """
         ...
 
@@ -111,8 +116,8 @@ class Gateway(Protocol):
         """The shares of callers and of mirrored requests that are written down for ``model``, in per cent."""
         ...
 
-    def candidate(self) -> str | None:
-        """``host:port`` of the second server that is written down, where there is one."""
+    def is_free_for(self, models: Sequence[str]) -> bool:
+        """Whether no other model's candidate is the gateway's second server: it knows only one."""
         ...
 
     def live_sequences(self, models: Sequence[str], side: Side, idle_s: float) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from maas_core.config import CONFIG_FILE, LABELS_FILE, dump_config, pin_version, read_config, same_but_version
 from maas_core.errors import MaasError, NotHeld, WrongUse
-from maas_core.files import fsync_dir, sync_tree
+from maas_core.files import fsync_dir, make_newer, newest_change_ns, sync_tree
 from maas_core.manifest import Manifest, changed_files, read_manifest
 from maas_core.names import check_model_name
 from maas_core.repository import Published, versions_of
@@ -57,19 +57,24 @@ def in_order(bundles: Sequence[Path]) -> list[Path]:
     return list(TopologicalSorter(graph).static_order())
 
 
-def publish(bundle: Path, repository: Path) -> Outcome:
+def publish(bundle: Path, repository: Path, *, steps: Mapping[str, int] | None = None) -> Outcome:
     """Makes ``bundle`` the next version of its model, or finds the version that it already is.
+
+    Args:
+        bundle: what ``maas export`` wrote and ``maas verify`` stamped.
+        repository: where it goes.
+        steps: of an ensemble, the version of each step that it will be served with; by default the newest.
 
     Raises:
         NotHeld: where the bundle is not verified, or a file of it was changed since, or its configuration is not the
             repository's, or a step of an ensemble is missing or another than the one it was verified with.
         MaasError: where it cannot be written; the repository is as it was.
     """
-    manifest = _proven(bundle)
+    manifest = proven(bundle)
     check_model_name(manifest.model)
     try:
-        with _locked(repository):
-            return _publish(bundle, manifest, repository)
+        with changing(repository):
+            return _publish(bundle, manifest, repository, steps or {})
     except OSError as error:
         raise MaasError(
             f"{manifest.model} was not published: {error}",
@@ -77,8 +82,12 @@ def publish(bundle: Path, repository: Path) -> Outcome:
         ) from error
 
 
-def _proven(bundle: Path) -> Manifest:
-    """The manifest of a bundle whose stamp holds for the bytes that lie there now."""
+def proven(bundle: Path) -> Manifest:
+    """The manifest of a bundle whose stamp holds for the bytes that lie there now.
+
+    Raises:
+        NotHeld: where it does not.
+    """
     manifest = read_manifest(bundle)
     stamp = manifest.verification
     problems = changed_files(bundle, manifest)
@@ -94,10 +103,10 @@ def _proven(bundle: Path) -> Manifest:
     return manifest
 
 
-def _publish(bundle: Path, manifest: Manifest, repository: Path) -> Outcome:
+def _publish(bundle: Path, manifest: Manifest, repository: Path, steps: Mapping[str, int]) -> Outcome:
     model_dir = repository / manifest.model
     _check_config(bundle, model_dir)
-    _check_steps(manifest, repository)
+    _check_steps(manifest, repository, steps)
     published = versions_of(model_dir)
     for version in published:
         if version.digest == manifest.digest:
@@ -118,22 +127,23 @@ def _check_config(bundle: Path, model_dir: Path) -> None:
         )
 
 
-def _check_steps(manifest: Manifest, repository: Path) -> None:
+def _check_steps(manifest: Manifest, repository: Path, versions: Mapping[str, int]) -> None:
     """An ensemble is proven with certain steps, and only with these may it be served."""
     verified = manifest.verification.requires if manifest.verification else {}
     for step in manifest.requires:
         published = versions_of(repository / step)
         if not published:
             raise NotHeld(f"{step}, a step of {manifest.model}, is not published", f"publish {step} first")
-        if published[-1].digest != verified.get(step):
+        served = next((entry for entry in published if entry.version == versions.get(step)), published[-1])
+        if served.digest != verified.get(step):
             raise NotHeld(
-                f"{manifest.model} was verified with another {step} than version {published[-1].version}",
+                f"{manifest.model} was verified with another {step} than version {served.version}",
                 f"publish that {step}, or run `maas export {manifest.model}` again",
             )
 
 
 def _move_in(bundle: Path, version: Published, repository: Path) -> None:
-    staging = _own_folder(repository) / _STAGING
+    staging = own_folder(repository) / _STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
         staged_model = staging / version.model
@@ -143,8 +153,9 @@ def _move_in(bundle: Path, version: Published, repository: Path) -> None:
         if changed_files(staged, read_manifest(staged)):
             raise NotHeld(f"{bundle} changed while it was being copied", "publish again when nothing else writes there")
         _write_root(bundle, staged_model, version.version)
-        sync_tree(staging)
         model_dir = version.path.parent
+        make_newer(staged, newest_change_ns(model_dir))
+        sync_tree(staging)
         if (model_dir / CONFIG_FILE).is_file():
             staged.rename(version.path)
             fsync_dir(model_dir)
@@ -164,16 +175,17 @@ def _write_root(bundle: Path, staged_model: Path, version: int) -> None:
         shutil.copyfile(labels, staged_model / LABELS_FILE)
 
 
-def _own_folder(repository: Path) -> Path:
-    """Lock, staging and log of what was published."""
+def own_folder(repository: Path) -> Path:
+    """The folder for lock, staging and log of what was published: on the repository's file system, out of its sight."""
     resolved = repository.resolve()
     return resolved.parent / f".{resolved.name}.maas"
 
 
 @contextmanager
-def _locked(repository: Path) -> Iterator[None]:
+def changing(repository: Path) -> Iterator[None]:
+    """Holds the repository: one process at a time changes it."""
     repository.mkdir(parents=True, exist_ok=True)
-    own = _own_folder(repository)
+    own = own_folder(repository)
     own.mkdir(exist_ok=True)
     lock = FileLock(own / _LOCK_FILE)
     try:
@@ -193,7 +205,7 @@ def _log(repository: Path, version: Published, digest: str) -> None:
         "digest": digest,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with (_own_folder(repository) / _LOG_FILE).open("a", encoding="utf-8") as log:
+    with (own_folder(repository) / _LOG_FILE).open("a", encoding="utf-8") as log:
         log.write(json.dumps(entry) + "\n")
         log.flush()
         os.fsync(log.fileno())
@@ -201,7 +213,7 @@ def _log(repository: Path, version: Published, digest: str) -> None:
 
 def _highest_logged(repository: Path, model: str) -> int:
     """The highest version that was ever given to ``model`` here; a line that a crash cut off counts for nothing."""
-    log = _own_folder(repository) / _LOG_FILE
+    log = own_folder(repository) / _LOG_FILE
     if not log.is_file():
         return 0
     highest = 0

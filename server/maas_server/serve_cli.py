@@ -34,6 +34,7 @@ _UMASK = 0o077
     help="Let every caller on this machine register shared memory: fast, but Triton checks no owner.",
 )
 @click.option("--watch", is_flag=True, help="Take over new versions and changed configurations.")
+@click.option("--pin", "pins", multiple=True, metavar="MODEL=VERSION", help="Serve that version, whatever is released.")
 @click.option("--tritonserver", type=click.Path(path_type=Path), help="The server to run, instead of the one found.")
 @click.option("--load-timeout", "load_timeout_s", type=float, default=120.0, show_default=True, help="Seconds.")
 @click.option("--drain-timeout", "drain_timeout_s", type=float, default=30.0, show_default=True, help="Seconds.")
@@ -49,6 +50,7 @@ def serve(
     listen: str,
     allow_shared_memory: bool,
     watch: bool,
+    pins: tuple[str, ...],
     tritonserver: Path | None,
     load_timeout_s: float,
     drain_timeout_s: float,
@@ -73,6 +75,7 @@ def serve(
         listen=_address(listen),
         tritonserver=tritonserver,
         watch=watch,
+        pinned=dict(_pin(text) for text in pins),
         allow_shared_memory=allow_shared_memory,
         load_timeout_s=load_timeout_s,
         drain_timeout_s=drain_timeout_s,
@@ -97,6 +100,13 @@ def _address(text: str) -> str:
         return str(ipaddress.IPv4Address(text))
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is not an IPv4 address", param_hint="--listen") from error
+
+
+def _pin(text: str) -> tuple[str, int]:
+    model, _, version = text.partition("=")
+    if not version.isascii() or not version.isdigit() or int(version) < 1:
+        raise click.BadParameter(f"{text!r} is not MODEL=VERSION, e.g. digits_cnn=2", param_hint="--pin")
+    return model, int(version)
 
 
 def _warning(address: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from maas_core.config import CONFIG_FILE
 from maas_core.errors import MaasError
 from maas_core.events import EventLog
 from maas_core.files import write_atomic
+from maas_core.releases import released_versions
 from maas_core.view import build_view
 from maas_server.shown_view import show
 
@@ -42,6 +44,7 @@ class ServedView:
         models: the models to show; all by default.
         left_out: why a model is not loaded, by model; those that cannot be read and never were are added.
         events: where to tell what happens.
+        pinned: versions that are shown whatever the release journals say.
 
     Attributes:
         versions: the version shown of each model.
@@ -50,7 +53,13 @@ class ServedView:
     """
 
     def __init__(
-        self, repository: Path, path: Path, models: Sequence[str] | None, left_out: dict[str, str], events: EventLog
+        self,
+        repository: Path,
+        path: Path,
+        models: Sequence[str] | None,
+        left_out: dict[str, str],
+        events: EventLog,
+        pinned: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.path = path
         self.versions: dict[str, int] = {}
@@ -59,16 +68,22 @@ class ServedView:
         self._models = models
         self._left_out = left_out
         self._events = events
+        self._pinned = pinned
         self._unreadable: set[str] = set()
         self._before: dict[str, _Served] = {}
 
-    def build(self) -> None:
-        """Shows the newest that can be read.
+    def build(self, *, only_releases: bool = False) -> None:
+        """Shows what the release journals name, and of other models the newest that can be read.
+
+        Args:
+            only_releases: what the journals do not name stays at the version that is shown.
 
         Raises:
-            MaasError: where the repository cannot be served.
+            MaasError: where the repository cannot be served, or a journal is damaged.
         """
-        shown = show(self._repository, self.path, self._models, self.versions)
+        stays = self.versions if only_releases else {}
+        versions = {**stays, **released_versions(self._repository), **self._pinned}
+        shown = show(self._repository, self.path, self._models, self.versions, versions)
         self.versions = shown.versions
         self.refused.clear()
         for model in self._unreadable - shown.unreadable.keys():
@@ -82,17 +97,18 @@ class ServedView:
                 self._events.tell("load_failed", words, model=model, reason=reason)
         self._unreadable = set(shown.unreadable)
 
-    def take_over(self, serving: Collection[str]) -> Changes:
+    def take_over(self, serving: Collection[str], *, only_releases: bool = False) -> Changes:
         """Builds it anew, and remembers what was shown of each model until :meth:`loaded` or :meth:`refuse`.
 
         Args:
             serving: the models that are ready.
+            only_releases: as for :meth:`build`.
 
         Raises:
             MaasError: where the repository cannot be served.
         """
         before = self._shown()
-        self.build()
+        self.build(only_releases=only_releases)
         now = self._shown()
         changed = [model for model in now if before.get(model) != now[model]]
         for model in changed:

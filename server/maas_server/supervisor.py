@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from maas_core.errors import MaasError
 from maas_core.events import EventLog
 from maas_core.layout import view_dir
 from maas_core.ports import LOOPBACK, choose_ports
+from maas_core.releases import ReleaseWatch
 from maas_server.drain import drain
 from maas_server.embedded import new_log_path
 from maas_server.errors import StartCancelled, StartFailed
@@ -50,7 +51,8 @@ class ServeSettings:
         metrics_port: likewise; Triton's metrics and the supervisor's.
         listen: the address that all three listen on.
         tritonserver: the server to run; by default the one on ``PATH``, else the wheel's.
-        watch: take over new versions and changed configurations.
+        watch: take over new versions and changed configurations. What the release journals say is always followed.
+        pinned: versions that are served whatever the release journals say.
         allow_shared_memory: let every caller on this machine register shared memory.
         load_timeout_s: how long a model may take to load.
         drain_timeout_s: how long requests in flight may take when the server, or an instance, is to end.
@@ -65,6 +67,7 @@ class ServeSettings:
     listen: str = LOOPBACK
     tritonserver: Path | None = None
     watch: bool = False
+    pinned: Mapping[str, int] = field(default_factory=dict)
     allow_shared_memory: bool = False
     load_timeout_s: float = 120.0
     drain_timeout_s: float = 30.0
@@ -95,10 +98,13 @@ class Supervisor:
         self._stub_loops: dict[str, CrashLoop] = {}
         self._left_out: dict[str, str] = {}
         self._suspect: str | None = None
-        self._shown = ServedView(settings.repository, self._view, settings.models, self._left_out, events)
+        self._shown = ServedView(
+            settings.repository, self._view, settings.models, self._left_out, events, settings.pinned
+        )
         self._began = time.monotonic()
         self._was_ready = False
         self._change_waits = False
+        self._release_waits = False
 
     def request_stop(self) -> None:
         """Asks it to drain and stop; the second time, to hurry. Safe in a signal handler."""
@@ -116,6 +122,7 @@ class Supervisor:
         with ExitStack() as stack:
             stack.enter_context(only_server_of(settings.view))
             remove_leftovers()
+            self._releases = ReleaseWatch(settings.repository)
             self._shown.build()
             token = make_token(settings.view)
             stack.callback(token_path(settings.view).unlink, missing_ok=True)
@@ -224,12 +231,21 @@ class Supervisor:
             if run.ready_at is not None and not told:
                 told = True
                 self._tell_ready(run, ended_at)
-            if self._watch is not None and told and time.monotonic() >= next_look:
+            if told and time.monotonic() >= next_look:
                 next_look = time.monotonic() + _WATCH_S
-                self._change_waits |= self._watch.has_settled_change()
-                if self._change_waits and not run.is_loading:
-                    self._change_waits = False
-                    self._take_over_changes(run)
+                self._look_for_changes()
+                if (self._change_waits or self._release_waits) and not run.is_loading:
+                    only_releases = not self._change_waits
+                    self._change_waits = self._release_waits = False
+                    self._take_over_changes(run, only_releases=only_releases)
+
+    def _look_for_changes(self) -> None:
+        if self._watch is not None:
+            self._change_waits |= self._watch.has_settled_change()
+        try:
+            self._release_waits |= self._releases.has_change()
+        except MaasError as error:
+            self._events.tell("not_taken_over", f"what is released cannot be read: {error.message}")
 
     def _note_crash(self, how: str, loading: frozenset[str], lived_s: float) -> None:
         # One crash may have any cause, e.g. a request: it takes a second one at the same model to blame it.
@@ -255,9 +271,9 @@ class Supervisor:
         words = "stopped" if answered else "stopped; some requests in flight were not answered"
         self._events.tell("stopped", words, all_answered=answered)
 
-    def _take_over_changes(self, run: Run) -> None:
+    def _take_over_changes(self, run: Run, *, only_releases: bool) -> None:
         try:
-            changes = self._shown.take_over(run.models)
+            changes = self._shown.take_over(run.models, only_releases=only_releases)
         except MaasError as error:
             self._events.tell("not_taken_over", f"the repository changed but is not taken over: {error.message}")
             return

@@ -1,0 +1,135 @@
+"""Walking through the steps of a rollout, from wherever its journal says that it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from maas_core.errors import MaasError, NotReachable
+from maas_rollout.journal import JournalNotWritten
+from maas_rollout.plan import plan
+from maas_rollout.state import RolloutState
+from maas_rollout.steps.trial import StartCandidate
+from maas_rollout.world import Interrupted, OutOfReach, Step, Turn, World
+
+_RETRY_S = 0.2
+PROMOTED = "promoted"
+ROLLED_BACK = "rolled back"
+
+
+class Engine:
+    """Takes one rollout to its end. Whoever runs it holds the locks of its models.
+
+    Args:
+        world: the world around the rollout.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def run(self) -> RolloutState:
+        """Goes on until the rollout has ended, forward or back.
+
+        What was applied and has to stand (the candidate, the share of the callers) is seen to first: a process that
+        died may have left it half done, and the world may have changed since.
+
+        Raises:
+            Interrupted: where it can neither go on nor back now; ``resume`` goes on from there.
+            JournalNotWritten: likewise; nothing was done that the journal does not announce.
+        """
+        standing = True
+        while not self._world.refresh().outcome:
+            try:
+                if standing:
+                    self._restore_standing()
+                    standing = False
+                self._walk()
+            except Turn as turn:
+                self._world.append("turn", {"to": turn.to, "why": turn.why, "asked_by": turn.who})
+            except JournalNotWritten:
+                raise
+            except (MaasError, OSError) as error:
+                self._fail(error)
+        return self._world.refresh()
+
+    def _restore_standing(self) -> None:
+        """Applies again what is done and has to stand until a later step takes it back."""
+        state = self._world.refresh()
+        for step in standing_steps(state):
+            if is_traffic(step.name) and is_traffic(state.begun):
+                # The share that was begun is applied next; the one before would only move callers to and fro.
+                continue
+            step.requires(self._world)
+            step.apply(self._world)
+
+    def _walk(self) -> None:
+        while True:
+            state = self._world.refresh()
+            step = next((step for step in plan(state) if step.name not in state.done), None)
+            if step is None:
+                self._end(state)
+                return
+            self._wait_while_paused()
+            self._take(step)
+
+    def _wait_while_paused(self) -> None:
+        self._world.poll()
+        while self._world.refresh().paused:
+            self._world.wait()
+
+    def _take(self, step: Step) -> None:
+        self._world.append("begin", {"step": step.name})
+        began = self._world.clock.monotonic_s()
+        changed, evidence = self._attempt(step)
+        duration_s = round(self._world.clock.monotonic_s() - began, 3)
+        done = {"step": step.name, "changed": changed, "evidence": evidence, "duration_s": duration_s}
+        self._world.append("done", done)
+
+    def _attempt(self, step: Step) -> tuple[bool, dict[str, Any]]:
+        """One step; what is out of reach may come back within the patience."""
+        deadline = self._world.clock.monotonic_s() + self._world.patience_s
+        while True:
+            try:
+                step.requires(self._world)
+                changed = step.apply(self._world)
+                return changed, step.ensures(self._world)
+            except NotReachable:
+                if self._world.clock.monotonic_s() >= deadline:
+                    raise
+            self._world.wait(_RETRY_S)
+
+    def _fail(self, error: MaasError | OSError) -> None:
+        """Turns back, where there is a way back; otherwise stands still."""
+        state = self._world.refresh()
+        why = error.message if isinstance(error, MaasError) else str(error)
+        self._world.append("failed", {"step": state.begun, "why": why})
+        if state.direction == "forward" and not state.is_promoted:
+            self._world.append("turn", {"to": "back", "why": f"{state.begun or 'resume'}: {why}"})
+            return
+        kind = OutOfReach if isinstance(error, NotReachable) else Interrupted
+        raise kind(
+            f"the rollout of {state.model} stands still at {state.begun or 'its resumption'}: {why}",
+            f"mend it, then `maas rollout resume {state.model}`",
+        ) from error
+
+    def _end(self, state: RolloutState) -> None:
+        outcome = PROMOTED if state.direction == "forward" else ROLLED_BACK
+        self._world.append("end", {"outcome": outcome, "why": state.turned_because or state.why})
+
+
+def standing_steps(state: RolloutState) -> Sequence[Step]:
+    """The steps that are done and whose effect must still stand, in the order in which to restore it.
+
+    Once the stable server has the new versions, and on the way back, callers need no second server any more.
+    """
+    if state.outcome or state.is_promoted or state.direction == "back":
+        return []
+    steps = [step for step in plan(state) if step.name in state.done]
+    candidate = [step for step in steps if step.name == StartCandidate.name]
+    traffic = [step for step in steps if is_traffic(step.name)]
+    return [*candidate, *traffic[-1:]]
+
+
+def is_traffic(step: str) -> bool:
+    """Whether a step of that name decides what the candidate gets."""
+    return step == "shadow" or step.startswith("weight-")
