@@ -42,8 +42,9 @@ def usage(
 ) -> None:
     """Sum the requests of each tenant, per model and day.
 
-    With --check: compare the successes with Triton's own counters, which begin at 0 when it starts; so give the time of
-    its start as --since. Exit code 1 where they do not agree; retries, mirrored and broken off requests are allowed for.
+    With --check: compare the successes with Triton's own counters, which begin at 0 when it starts; so give the time
+    of its start as --since. Exit code 1 where they do not agree; retries, mirrored and broken off requests are allowed
+    for.
     """
     from maas_core.errors import NotHeld
     from maas_gateway.admission_settings import AdmissionSettings
