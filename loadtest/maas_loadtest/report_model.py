@@ -1,8 +1,8 @@
 """``report.json``: all that one load test found, in a form that other programs read.
 
 The JSON schema is :func:`report_schema`. Times are seconds since the measurement began, latencies are microseconds.
-Histograms are HdrHistograms (1 µs to 1 h, three significant digits) in their own base64 format V2, so that percentiles of
-several reports can be merged and recomputed: :mod:`maas_loadtest.histogram` reads them.
+Histograms are HdrHistograms (1 µs to 1 h, three significant digits) in their own base64 format V2, so that percentiles
+of several reports can be merged and recomputed: :mod:`maas_loadtest.histogram` reads them.
 """
 
 from __future__ import annotations

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from maas_core.errors import WrongUse
+from maas_core.service_level import parse_service_level
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0}
-_MS_OF = {"us": 0.001, "ms": 1.0, "s": 1000.0}
-_CONDITION = re.compile(r"(p\d+)\s*(?:<=|<|=)\s*(\d+(?:\.\d+)?)\s*(us|ms|s)")
 
 
 @dataclass(frozen=True)
@@ -33,13 +31,10 @@ def parse_objective(text: str) -> LatencyObjective:
     Raises:
         WrongUse: where it is not of that form.
     """
-    limits: dict[str, float] = {}
-    for part in text.split(","):
-        found = _CONDITION.fullmatch(part.strip())
-        if found is None or found[1] not in PERCENTILES or float(found[2]) == 0:
-            raise WrongUse(
-                f"{part.strip()!r} is not an objective",
-                f"give a percentile ({', '.join(PERCENTILES)}) and a time (us, ms, s), e.g. p99=20ms",
-            )
-        limits[found[1]] = float(found[2]) * _MS_OF[found[3]]
-    return LatencyObjective(limits)
+    limits_ms = parse_service_level(text).limits_ms
+    if not limits_ms or not limits_ms.keys() <= PERCENTILES.keys():
+        raise WrongUse(
+            f"{text.strip()!r} is not an objective of tuning",
+            f"give a percentile ({', '.join(PERCENTILES)}) and a time (us, ms, s), e.g. p99=20ms",
+        )
+    return LatencyObjective(limits_ms)

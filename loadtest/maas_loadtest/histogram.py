@@ -1,0 +1,129 @@
+"""Latencies as HdrHistograms of microseconds: three significant digits from 1 µs to 1 h.
+
+Values are counted with numpy, a second's worth at a time, and travel as pairs of (index, count): recording one by one
+in Python would cost as much as sending the request. The index is HdrHistogram's own (``get_counts_array_index``), so
+that what comes out is an ordinary HdrHistogram.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from hdrh.histogram import HdrHistogram
+
+from maas_loadtest.early_stopping import samples_needed
+from maas_loadtest.report_model import Latency, Percentile
+
+LOWEST_US = 1
+HIGHEST_US = 3_600_000_000
+DIGITS = 3
+PERCENTS = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99)
+_SUB_BUCKET_BITS = 11
+"""2,048 sub-buckets are the power of two that gives three digits."""
+_HALF_BITS = _SUB_BUCKET_BITS - 1
+
+Ints = npt.NDArray[np.int64]
+Sparse = list[list[int]]
+"""Two lists of one length: indices and counts."""
+
+
+def new_histogram() -> Any:
+    """An empty one."""
+    return HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)
+
+
+def decode(text: str) -> Any:
+    """The histogram of a report; an empty one for an empty text."""
+    return HdrHistogram.decode(text) if text else new_histogram()
+
+
+def sparse(values_us: Iterable[int] | Ints) -> Sparse:
+    """The counts of some values."""
+    values = np.clip(np.asarray(values_us, np.int64), LOWEST_US, HIGHEST_US)
+    # frexp gives the bit length of every number below 2**53.
+    bits = np.maximum(np.frexp(values.astype(np.float64))[1], _SUB_BUCKET_BITS)
+    bucket = (bits - _SUB_BUCKET_BITS).astype(np.int64)
+    index = ((bucket + 1) << _HALF_BITS) + (values >> bucket) - (1 << _HALF_BITS)
+    indices, counts = np.unique(index, return_counts=True)
+    return [indices.tolist(), counts.tolist()]
+
+
+def bucket_ms(latency_ms: float) -> float:
+    """The largest value that the histogram does not tell from this one; in place of Locust's rounding to 2 digits."""
+    value = max(LOWEST_US, int(latency_ms * 1000))
+    shift = max(0, value.bit_length() - _SUB_BUCKET_BITS)
+    return (((value >> shift) + 1 << shift) - 1) / 1000
+
+
+class Counts:
+    """A histogram that grows by sparse counts."""
+
+    def __init__(self) -> None:
+        # A dense array has 24,000 places, most of which stay empty, and a long run has a thousand histograms.
+        self._counts: Counter[int] = Counter()
+
+    def add(self, part: Sparse) -> None:
+        """Merges what a worker saw."""
+        for index, count in zip(*part, strict=True):
+            self._counts[index] += count
+
+    def merge(self, other: Counts) -> None:
+        """Adds another one."""
+        self._counts.update(other._counts)
+
+    @property
+    def total(self) -> int:
+        """How many values."""
+        return self._counts.total()
+
+    def histogram(self) -> Any:
+        """The same as an HdrHistogram."""
+        result = new_histogram()
+        for index, count in self._counts.items():
+            result.record_value(result.get_value_from_index(index), count)
+        return result
+
+    def encode(self) -> str:
+        """HdrHistogram's base64 format V2, "" where it is empty."""
+        return encode(self.histogram()) if self.total else ""
+
+    def percentile(self, percent: float) -> int | None:
+        """In microseconds, None of nothing."""
+        return percentile(self.histogram(), percent)
+
+
+def encode(histogram: Any) -> str:
+    """HdrHistogram's base64 format V2."""
+    text: bytes = histogram.encode()
+    return text.decode("ascii")
+
+
+def percentile(histogram: Any, percent: float) -> int | None:
+    """The largest value equivalent to the one that ``percent`` of all do not exceed; None of an empty histogram."""
+    return int(histogram.get_value_at_percentile(percent)) if histogram.total_count else None
+
+
+def latency_of(counts: Counts, percents: Sequence[float] = PERCENTS) -> Latency:
+    """The distribution as it stands in a report."""
+    histogram = counts.histogram()
+    total = int(histogram.total_count)
+    return Latency(
+        count=total,
+        mean_us=float(histogram.get_mean_value()) if total else 0.0,
+        min_us=int(histogram.get_min_value()) if total else 0,
+        max_us=int(histogram.get_max_value()) if total else 0,
+        percentiles=tuple(
+            Percentile(
+                percent=percent,
+                latency_us=percentile(histogram, percent),
+                samples_needed=samples_needed(percent),
+                supported=total >= samples_needed(percent),
+            )
+            for percent in percents
+        ),
+        histogram=encode(histogram) if total else "",
+    )

@@ -1,0 +1,209 @@
+"""All that is decided before a run: what is asked of whom, when, with which bytes, and what must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from maas_client import Client, ModelSpec
+from maas_client._cli.exit_codes import errors_as_exit_codes
+from maas_client._options import Options
+from maas_client._url import Endpoint
+from maas_core.errors import NotReachable, WrongUse
+from maas_core.golden import Array, Tensors
+from maas_core.manifest import Manifest
+from maas_core.service_level import ServiceLevel, parse_service_level
+from maas_loadtest.arrivals import KINDS, Kind, Stage, arrivals
+from maas_loadtest.encoding import Encoder, Headers
+from maas_loadtest.generator import make_sender
+from maas_loadtest.prepared import Prepared, sha256_of
+from maas_loadtest.replay import replayed
+from maas_loadtest.report_model import InputEntry, TargetEntry
+from maas_loadtest.scenario import Scenario
+from maas_loadtest.schedule import Schedule, choose, mark
+from maas_loadtest.sending import Sender, SendFailed
+from maas_loadtest.settings import ModelChoice, Settings
+from maas_loadtest.values import values_for
+
+_DEFAULT_TOLERANCE = {"FP16": (1e-2, 1e-2), "BF16": (1e-2, 1e-2), "FP32": (1e-4, 1e-3), "FP64": (1e-6, 1e-6)}
+"""For answers that are compared with the server's own first one, where no manifest says better."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """See the module.
+
+    Attributes:
+        prepared: the requests that take turns.
+        weights: how often each is drawn.
+        schedule: None in a closed loop.
+        stages: of the schedule.
+        level: what must hold; None where nobody said it.
+        level_source: ``--slo`` or the manifest.
+    """
+
+    endpoint: Endpoint
+    headers: Headers
+    target: TargetEntry
+    prepared: tuple[Prepared, ...]
+    inputs: tuple[InputEntry, ...]
+    weights: Array
+    schedule: Schedule | None
+    stages: tuple[Stage, ...]
+    level: ServiceLevel | None
+    level_source: str
+
+    @property
+    def models(self) -> list[str]:
+        """The names, each once."""
+        return list(dict.fromkeys(one.model for one in self.prepared))
+
+    @property
+    def duration_s(self) -> float:
+        """Of all stages."""
+        return sum(stage.duration_s for stage in self.stages)
+
+
+def make_job(scenario: Scenario, settings: Settings) -> Job:
+    """Asks the server what it serves, and decides everything else.
+
+    Raises:
+        WrongUse, NotReachable: with what to do.
+        click.ClickException: the client library's, of the same kinds.
+    """
+    endpoint, headers = _endpoint(settings)
+    trace = replayed(settings) if scenario.replays else None
+    choices = trace.choices if trace else settings.model
+    if not choices:
+        raise WrongUse("no model is named", "say what to call, e.g. --model digits_cnn")
+    parts: list[_Part] = []
+    with errors_as_exit_codes(), Client(settings.url, timeout_s=settings.timeout, retry=None) as client:
+        target = _target(client, endpoint)
+        for choice in choices:
+            own = replace(
+                settings, batch_size=choice.batch_size or settings.batch_size, steps=choice.steps or settings.steps
+            )
+            parts.append(_part(scenario, own, choice, client, endpoint, headers))
+    prepared = tuple(one for part in parts for one in part.prepared)
+    weights = np.concatenate([np.full(len(part.prepared), part.entry.weight / len(part.prepared)) for part in parts])
+    stages = tuple(trace.stages if trace else scenario.stages(settings))
+    rng = np.random.default_rng(settings.seed)
+    if trace:
+        schedule: Schedule | None = trace.schedule([len(part.prepared) for part in parts], rng, settings.check_share)
+    else:
+        schedule = _schedule(scenario, settings, stages, weights, rng)
+    level, source = _level(settings, [part.manifest for part in parts])
+    entries = tuple(part.entry for part in parts)
+    return Job(endpoint, headers, target, prepared, entries, weights, schedule, stages, level, source)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One model of the mix."""
+
+    prepared: Sequence[Prepared]
+    entry: InputEntry
+    manifest: Manifest | None
+
+
+def _part(
+    scenario: Scenario, settings: Settings, choice: ModelChoice, client: Client, endpoint: Endpoint, headers: Headers
+) -> _Part:
+    spec = client.describe(choice.name, model_version=choice.version or None)
+    _check_kind(scenario, spec)
+    values = values_for(spec, choice.version, settings)
+    encoder = Encoder(spec, choice.version, endpoint, headers)
+    tolerances = _tolerances(values.manifest)
+    some = [encoder.prepare(sample, tolerances) for sample in values.samples]
+    entry = InputEntry(
+        model=choice.name,
+        source=values.source,
+        distinct=len(some),
+        items_per_request=sum(one.items for one in some) / len(some),
+        weight=choice.weight,
+        sha256=sha256_of(some),
+    )
+    return _Part(_tried(some, endpoint, headers, settings, values.source), entry, values.manifest)
+
+
+def _endpoint(settings: Settings) -> tuple[Endpoint, Headers]:
+    with errors_as_exit_codes():
+        return Endpoint.parse(settings.url), Options.make(None, None, settings.api_key, None, None).headers
+
+
+def _target(client: Client, endpoint: Endpoint) -> TargetEntry:
+    metadata = client.metadata()
+    return TargetEntry(
+        url=str(endpoint),
+        protocol="grpc" if endpoint.is_grpc else "http",
+        server=str(metadata.get("name", "")),
+        server_version=str(metadata.get("version", "")),
+    )
+
+
+def _check_kind(scenario: Scenario, spec: ModelSpec) -> None:
+    if scenario.which == "sequence" and not spec.sequence:
+        raise WrongUse(f"{spec.name} keeps no state", f"{scenario.name} asks models with sequence_batching")
+    if scenario.which == "stream" and not spec.decoupled:
+        raise WrongUse(f"{spec.name} gives one answer to a request", f"{scenario.name} asks decoupled models")
+
+
+def _tolerances(manifest: Manifest | None) -> Mapping[str, tuple[float, float]]:
+    if manifest is None:
+        return _DEFAULT_TOLERANCE
+    return {name: (entry.absolute, entry.relative) for name, entry in manifest.tolerances.items()}
+
+
+def _tried(
+    prepared: Sequence[Prepared], endpoint: Endpoint, headers: Headers, settings: Settings, source: str
+) -> list[Prepared]:
+    """What can not work is told at once, before a thousand errors of one kind.
+
+    Where no right answer is known, the server's answer to this call is what later ones are held against.
+    """
+    sender = make_sender({"url": str(endpoint), "headers": headers, "timeout_s": settings.timeout})
+    try:
+        if prepared[0].expected:
+            _first_answers(sender, prepared[0], endpoint, source)
+            return list(prepared)
+        return [replace(one, expected=_first_answers(sender, one, endpoint, source)) for one in prepared]
+    finally:
+        sender.close()
+
+
+def _first_answers(sender: Sender, prepared: Prepared, endpoint: Endpoint, source: str) -> tuple[Tensors, ...]:
+    """Of each step of a sequence; none of a stream, which need not say the same twice."""
+    one = prepared.with_new_id(is_grpc=endpoint.is_grpc) if prepared.kind == "sequence" else prepared
+    try:
+        replies = [sender.send(one, wire) for wire in one.wires]
+    except SendFailed as error:
+        message = f"{one.model} at {endpoint} failed the first request: {error.message}"
+        if error.kind != "status":
+            raise NotReachable(message, "is it the right address?") from error
+        mend = "its inputs are made up: pass real ones with --inputs FILE,FILE" if source == "generated" else ""
+        raise WrongUse(message, mend or "look at the server's log") from error
+    return () if one.kind == "stream" else tuple(sender.outputs(one, reply) for reply in replies)
+
+
+def _schedule(
+    scenario: Scenario, settings: Settings, stages: Sequence[Stage], weights: Array, rng: np.random.Generator
+) -> Schedule | None:
+    if scenario.loop == "closed":
+        return None
+    kind: Kind = next(one for one in KINDS if one == settings.arrivals)
+    at_ns = arrivals(kind, stages, rng, burstiness=settings.burstiness)
+    duration_s = sum(stage.duration_s for stage in stages)
+    return Schedule(at_ns, choose(rng, len(at_ns), weights), mark(rng, len(at_ns), settings.check_share), duration_s)
+
+
+def _level(settings: Settings, manifests: Sequence[Manifest | None]) -> tuple[ServiceLevel | None, str]:
+    """What the user says, or else the widest objective of the models that have one."""
+    if settings.slo:
+        return parse_service_level(settings.slo), "--slo"
+    known = [manifest.objective for manifest in manifests if manifest is not None]
+    if not known:
+        return None, ""
+    level = ServiceLevel({"p99": max(one.p99_ms for one in known)}, max(one.error_rate for one in known))
+    return level, "manifest"
