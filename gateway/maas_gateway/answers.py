@@ -40,7 +40,8 @@ class Comparison:
 
     Attributes:
         equal: numbers within the tolerances, everything else alike.
-        worst: largest absolute difference of two numbers; ``None`` where there are none that can be compared.
+        worst: largest absolute difference of two numbers; ``None`` where there are no numbers, or one of a pair that
+            differs is infinite or NaN, or what differs is no number.
         where: the first output that differs, or ``status``, or ``outputs`` where names differ; empty where none does.
     """
 
@@ -95,14 +96,16 @@ def compare(stable: Answer, candidate: Answer, *, rtol: float, atol: float) -> C
         return Comparison(equal=False, worst=None, where="status")
     if stable.outputs.keys() != candidate.outputs.keys():
         return Comparison(equal=False, worst=None, where="outputs")
-    worst, first = None, ""
+    first, differences = "", []
     for name, wanted in stable.outputs.items():
         got = candidate.outputs[name]
         if not _alike(wanted, got, rtol, atol):
             first = first or name
-        difference = _difference(wanted, got)
-        if difference is not None:
-            worst = difference if worst is None else max(worst, difference)
+            differences.append(_difference(wanted, got))
+        elif np.issubdtype(wanted.dtype, np.number):
+            differences.append(_difference(wanted, got))
+    known = [difference for difference in differences if difference is not None]
+    worst = max(known) if known and len(known) == len(differences) else None
     return Comparison(equal=not first, worst=worst, where=first)
 
 
@@ -115,12 +118,14 @@ def _alike(wanted: Array, got: Array, rtol: float, atol: float) -> bool:
 
 
 def _difference(wanted: Array, got: Array) -> float | None:
-    """The largest absolute difference of numbers that are finite in both."""
+    """The largest absolute difference; ``None`` where one is no finite number and the other is not the same."""
     if wanted.shape != got.shape or not all(np.issubdtype(each.dtype, np.number) for each in (wanted, got)):
         return None
     first, second = wanted.astype(np.float64), got.astype(np.float64)
-    finite = np.isfinite(first) & np.isfinite(second)
-    return float(np.abs(first - second)[finite].max()) if finite.any() else None
+    same = (first == second) | (np.isnan(first) & np.isnan(second))
+    if not np.isfinite(first[~same]).all() or not np.isfinite(second[~same]).all():
+        return None
+    return float(np.abs(first[~same] - second[~same]).max(initial=0.0))
 
 
 def _from_bytes(datatype: str, data: bytes) -> Array:

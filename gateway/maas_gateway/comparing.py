@@ -19,7 +19,7 @@ from maas_gateway.routing import Upstream, read_routing
 
 _TIMEOUT_S = 30.0
 _PASSED_ON = ("content-type", "content-encoding", "inference-header-content-length")
-_GRPC_INFER = "/inference.GRPCInferenceService/ModelInfer"
+GRPC_INFER = "/inference.GRPCInferenceService/ModelInfer"
 _LARGEST_FILE_BYTES = 64 << 20
 RTOL, ATOL = 1e-3, 1e-4
 """Two correct builds of one network differ by less."""
@@ -43,7 +43,7 @@ class Mirrored:
     @property
     def asks_for_inference(self) -> bool:
         """Whether there is an answer worth comparing."""
-        return self.path == _GRPC_INFER if self.protocol == "grpc" else self.path.endswith("/infer")
+        return self.path == GRPC_INFER or self.path.endswith("/infer")
 
 
 def differences_path(state_dir: Path) -> Path:

@@ -19,7 +19,7 @@ import grpc
 
 from maas_core.ports import LOOPBACK
 from maas_gateway.clusters import Protocol
-from maas_gateway.comparing import Comparer, Mirrored
+from maas_gateway.comparing import GRPC_INFER, Comparer, Mirrored
 
 _MOST_WAITING = 64
 _WORKERS = 2
@@ -45,7 +45,7 @@ class ComparisonSink:
         self._http = _HttpServer(self._take)
         self._grpc = grpc.server(
             ThreadPoolExecutor(_WORKERS),
-            handlers=(_GrpcHandler(self._take),),
+            handlers=(_grpc_handler(self._take),),
             options=[("grpc.max_receive_message_length", -1)],
         )
         grpc_port = self._grpc.add_insecure_port(f"{LOOPBACK}:0")
@@ -113,16 +113,11 @@ class _HttpHandler(BaseHTTPRequestHandler):
         return b"".join(chunks)
 
 
-class _GrpcHandler(grpc.GenericRpcHandler):
-    def __init__(self, take: Callable[[Mirrored], None]) -> None:
-        self._take = take
+def _grpc_handler(take: Callable[[Mirrored], None]) -> Any:
+    def answer(message: bytes, context: grpc.ServicerContext) -> bytes:
+        headers = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+        take(Mirrored("grpc", GRPC_INFER, headers, message))
+        return b""
 
-    def service(self, handler_call_details: Any) -> Any:
-        metadata = {key: value for key, value in handler_call_details.invocation_metadata if isinstance(value, str)}
-        path = handler_call_details.method
-
-        def answer(message: bytes, context: grpc.ServicerContext) -> bytes:
-            self._take(Mirrored("grpc", path, metadata, message))
-            return b""
-
-        return grpc.unary_unary_rpc_method_handler(answer)
+    _, service, method = GRPC_INFER.split("/")
+    return grpc.method_handlers_generic_handler(service, {method: grpc.unary_unary_rpc_method_handler(answer)})

@@ -128,7 +128,7 @@ class _RouteMaker:
         }
 
     def _route(self, headers: list[Json], action: Json) -> Json:
-        timeout = {"timeout": seconds(self._settings.answer_timeout_s)}
+        timeout: Json = {"timeout": seconds(self._settings.answer_timeout_s)}
         if self._protocol == "grpc":
             # The caller's own deadline counts where it is shorter.
             timeout["max_stream_duration"] = {

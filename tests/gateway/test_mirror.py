@@ -1,0 +1,103 @@
+"""Requests that are mirrored are asked of both servers, and differences are found; callers notice nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maas_gateway.comparing import differences_path
+from maas_gateway.routing import Routing, Split, Upstream
+from tests.gateway.running import Gateway, running_gateway, upstream, wait_until
+from tests.loadtest.stub_server import MODEL, Stub, stub_server
+
+STABLE = "1"
+
+
+@pytest.fixture(scope="module")
+def stable() -> Iterator[Stub]:
+    with stub_server(versions=STABLE) as stub:
+        yield stub
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, stable: Stub) -> Iterator[Gateway]:
+    with running_gateway(tmp_path / "state", upstream(stable)) as gateway:
+        yield gateway
+
+
+def comparisons(gateway: Gateway, at_least: int) -> list[dict[str, Any]]:
+    path = differences_path(gateway.state)
+    wait_until(lambda: path.exists() and path.read_text().count("\n") >= at_least, f"{at_least} comparisons")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def ask_both_ways(gateway: Gateway, times: int) -> None:
+    with gateway.callers() as callers:
+        for caller in callers:
+            for _ in range(times):
+                assert caller.infer().version == STABLE
+
+
+def test_equal_answers_are_written_down_as_equal(gateway: Gateway, stable: Stub) -> None:
+    with stub_server(versions="2") as candidate:
+        gateway.split(stable, candidate, 0, mirror_percent=100)
+        ask_both_ways(gateway, 5)
+        lines = comparisons(gateway, 10)
+    assert [line["equal"] for line in lines] == [True] * 10
+    assert {line["protocol"] for line in lines} == {"http", "grpc"}
+    assert all(line["worst"] == 0.0 and line["model"] == MODEL and line["not_compared"] == 0 for line in lines)
+    assert {(line["stable_status"], line["candidate_status"]) for line in lines} == {(200, 200), (0, 0)}
+
+
+def test_wrong_answers_of_the_candidate_are_found(gateway: Gateway, stable: Stub) -> None:
+    with stub_server(versions="2", wrong_every=4) as candidate:
+        gateway.split(stable, candidate, 0, mirror_percent=100)
+        ask_both_ways(gateway, 20)
+        lines = comparisons(gateway, 40)
+    different = [line for line in lines if not line["equal"]]
+    assert len(different) == 10
+    # None where the wrong number is infinite.
+    assert all(line["where"] == "y" and line["worst"] != 0 for line in different)
+
+
+def test_errors_of_the_candidate_are_found(gateway: Gateway, stable: Stub) -> None:
+    with stub_server(versions="2", error_every=1) as candidate:
+        gateway.split(stable, candidate, 0, mirror_percent=100)
+        ask_both_ways(gateway, 3)
+        lines = comparisons(gateway, 6)
+    assert {(line["equal"], line["where"], line["worst"]) for line in lines} == {(False, "status", None)}
+    assert {line["candidate_status"] for line in lines} == {500, 13}
+
+
+def test_a_candidate_that_does_not_answer_is_a_difference_and_no_caller_notices(gateway: Gateway, stable: Stub) -> None:
+    gone = Upstream(http="127.0.0.1:9", grpc="127.0.0.1:9")
+    gateway.route(Routing(stable=upstream(stable), candidate=gone, splits={MODEL: Split(mirror_percent=100)}))
+    ask_both_ways(gateway, 2)
+    lines = comparisons(gateway, 4)
+    assert {line["candidate_status"] for line in lines} == {-1, 14}
+    assert not any(line["equal"] for line in lines)
+
+
+def test_a_share_is_mirrored(gateway: Gateway, stable: Stub) -> None:
+    with stub_server(versions="2") as candidate:
+        gateway.split(stable, candidate, 0, mirror_percent=20)
+        ask_both_ways(gateway, 100)
+        lines = comparisons(gateway, 10)
+    # All 200 would be there long ago: comparing takes less time than asking.
+    assert len(lines) <= 90
+
+
+def test_steps_of_sequences_are_never_mirrored(gateway: Gateway, stable: Stub) -> None:
+    with stub_server(versions="2") as candidate:
+        gateway.split(stable, candidate, 0, mirror_percent=100)
+        with gateway.callers() as callers:
+            for caller in callers:
+                for start in (True, False):
+                    parameters = {"sequence_id": 3, "sequence_start": start}
+                    assert caller.infer(parameters=parameters).version == STABLE
+        ask_both_ways(gateway, 1)
+        assert len(comparisons(gateway, 2)) == 2
