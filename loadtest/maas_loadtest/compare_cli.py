@@ -105,10 +105,6 @@ def compare(
 
 
 def _show(found: Comparison, page: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
     from maas_loadtest.html_report.compare_page import change_table, conclusion
     from maas_loadtest.html_report.page import Toned
 
@@ -117,12 +113,14 @@ def _show(found: Comparison, page: Path) -> None:
     for reason in reasons:
         click.echo(f"  {reason}")
     source = change_table(found)
-    table = RichTable(box=None, pad_edge=False, header_style="dim")
-    for number, name in enumerate(source.head):
-        table.add_column(name, justify="right" if number >= source.numbers_from else "left", no_wrap=True)
-    for row in source.rows:
-        table.add_row(*(Text(cell.text if isinstance(cell, Toned) else cell) for cell in row))
-    Console().print(table)
+    lines = [source.head, *([cell.text if isinstance(cell, Toned) else cell for cell in row] for row in source.rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(source.head))]
+    for line in lines:
+        texts = (
+            cell.ljust(width) if column < source.numbers_from else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        click.echo("  ".join(texts).rstrip())
     click.echo(f"written: {page}")
 
 
