@@ -17,7 +17,8 @@ has the route chosen anew:
 ``x-maas-sequence-start``  ``1`` on the first step of a sequence, else absent
 ======================  ====================================================================================
 
-The side of a line is the metadata ``maas: {side: stable|candidate}`` of the cluster that answered.
+The ``side`` of a line is who answered (metadata ``maas: {side: stable|candidate}`` of the endpoint), ``aimed_at`` whom the
+split chose (the same of the cluster): they differ where the stable server answered for a candidate that did not.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _LINE = {
     "key": "%REQ(X-MAAS-KEY)%",
     "model": "%REQ(X-MAAS-MODEL)%",
     "version": "%REQ(X-MAAS-VERSION)%",
-    "side": "%METADATA(CLUSTER:maas:side)%",
+    "side": "%METADATA(UPSTREAM_HOST:maas:side)%",
+    "aimed_at": "%METADATA(CLUSTER:maas:side)%",
     "protocol": "%REQ(X-MAAS-PROTOCOL)%",
     "status": "%RESPONSE_CODE%",
     "grpc_status": "%GRPC_STATUS_NUMBER%",

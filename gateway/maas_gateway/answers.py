@@ -16,7 +16,7 @@ from tritonclient.grpc import service_pb2
 from tritonclient.utils import deserialize_bytes_tensor, triton_to_np_dtype
 
 Array = np.ndarray[Any, Any]
-OK_HTTP, OK_GRPC = 200, 0
+OK_HTTP, OK_GRPC, NO_ANSWER = 200, 0, -1
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Answer:
     """One server's answer.
 
     Attributes:
-        status: HTTP status or gRPC code; -1 where the server did not answer.
+        status: HTTP status or gRPC code; ``NO_ANSWER`` where the server gave none that can be read.
         outputs: by name; empty where the request failed.
         request_id: as the request gave it.
     """

@@ -51,7 +51,7 @@ def loopback_cluster(name: str, port: int, protocol: Protocol) -> Json:
         "name": name,
         "connect_timeout": "1s",
         "type": "STATIC",
-        "load_assignment": {"cluster_name": name, "endpoints": [_endpoints(f"127.0.0.1:{port}")]},
+        "load_assignment": {"cluster_name": name, "endpoints": [_endpoints(f"127.0.0.1:{port}", {})]},
         **_protocol_options(protocol),
     }
 
@@ -68,10 +68,10 @@ def _server(side: Side, upstream: Upstream, protocol: Protocol, settings: ProxyS
     health_port = urlsplit(f"//{upstream.http}").port
     return {
         "name": name,
-        "metadata": {"filter_metadata": {"maas": {"side": side}}},
+        "metadata": _metadata(side),
         "connect_timeout": seconds(settings.connect_timeout_s),
         "type": "STATIC" if _is_address(address) else "STRICT_DNS",
-        "load_assignment": {"cluster_name": name, "endpoints": [_endpoints(address, health_port)]},
+        "load_assignment": {"cluster_name": name, "endpoints": [_endpoints(address, _metadata(side), health_port)]},
         "per_connection_buffer_limit_bytes": _BUFFER_BYTES,
         "health_checks": [_health_check(settings.health_interval_s)],
         # The only stable server is asked even while it looks ill; an ill candidate is not.
@@ -86,7 +86,7 @@ def _candidate_or_stable(protocol: Protocol, settings: ProxySettings) -> Json:
     members = [cluster_name("candidate", protocol), cluster_name("stable", protocol)]
     return {
         "name": with_fallback(protocol),
-        "metadata": {"filter_metadata": {"maas": {"side": "candidate"}}},
+        "metadata": _metadata("candidate"),
         "connect_timeout": seconds(settings.connect_timeout_s),
         "lb_policy": "CLUSTER_PROVIDED",
         "cluster_type": {
@@ -145,12 +145,19 @@ def _protocol_options(protocol: Protocol) -> Json:
     }
 
 
-def _endpoints(address: str, health_port: int | None = None) -> Json:
+def _endpoints(address: str, metadata: Json, health_port: int | None = None) -> Json:
     parts = urlsplit(f"//{address}")
     endpoint: Json = {"address": {"socket_address": {"address": parts.hostname, "port_value": parts.port}}}
     if health_port is not None:
         endpoint["health_check_config"] = {"port_value": health_port}
-    return {"lb_endpoints": [{"endpoint": endpoint}]}
+    return {"lb_endpoints": [{"endpoint": endpoint, "metadata": metadata}]}
+
+
+def _metadata(side: Side) -> Json:
+    """On a cluster it tells where a request was sent to, on an endpoint who answered: behind the candidate is the
+    stable server.
+    """
+    return {"filter_metadata": {"maas": {"side": side}}}
 
 
 def _is_address(address: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import struct
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from maas_gateway.answers import Answer, Comparison, compare, read_grpc, read_http
+from maas_gateway.answers import NO_ANSWER, Answer, Comparison, compare, read_grpc, read_http
 from maas_gateway.clusters import Protocol
 from maas_gateway.routing import Upstream, read_routing
 
@@ -21,6 +23,8 @@ _TIMEOUT_S = 30.0
 _PASSED_ON = ("content-type", "content-encoding", "inference-header-content-length")
 GRPC_INFER = "/inference.GRPCInferenceService/ModelInfer"
 _LARGEST_FILE_BYTES = 64 << 20
+_UNREADABLE = (ValueError, KeyError, TypeError, struct.error, DecodeError)
+"""What reading raises where a server's answer is none."""
 RTOL, ATOL = 1e-3, 1e-4
 """Two correct builds of one network differ by less."""
 
@@ -102,6 +106,8 @@ class Comparer:
             return read_grpc(call(request.body, timeout=_TIMEOUT_S))
         except grpc.RpcError as error:
             return Answer(int(error.code().value[0]))
+        except _UNREADABLE:
+            return Answer(NO_ANSWER)
 
     def _write(self, request: Mirrored, stable: Answer, candidate: Answer, result: Comparison) -> None:
         line: dict[str, Any] = {
@@ -130,7 +136,7 @@ def _ask_http(address: str, request: Mirrored) -> Answer:
         connection.request("POST", request.path, request.body, headers)
         answer = connection.getresponse()
         return read_http(answer.status, answer.getheader("inference-header-content-length"), answer.read())
-    except (OSError, http.client.HTTPException):
-        return Answer(-1)
+    except (OSError, http.client.HTTPException, *_UNREADABLE):
+        return Answer(NO_ANSWER)
     finally:
         connection.close()

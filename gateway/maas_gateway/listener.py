@@ -17,6 +17,10 @@ from maas_gateway.tls import TlsFiles, transport_socket
 from maas_gateway.xds_files import routes_path
 
 LISTENER_NAME = "gateway"
+_NOT_ANSWERED = ("UF", "UC", "UH", "UO", "UT", "URX", "UR", "LR", "NC", "NR", "UPE", "OM", "DT", "SI")
+"""Response flags of Envoy
+(https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/observability/access_log/usage#response-flags).
+"""
 _TYPE = "type.googleapis.com/envoy.extensions"
 
 
@@ -62,7 +66,23 @@ def _connection_manager(state_dir: Path, admission: AdmissionSettings) -> Json:
         "internal_address_config": {"cidr_ranges": []},
         "http_filters": [*http_filters(admission), _affinity(), _router()],
         "access_log": access_loggers(admission),
+        "local_reply_config": {"mappers": [_errors_as_json()]},
         **connection_manager(admission),
+    }
+
+
+def _errors_as_json() -> Json:
+    """What Envoy itself answers over HTTP where a server does not: an error in the form that Triton gives it."""
+    is_http = {
+        "name": "content-type",
+        "string_match": {"prefix": "application/grpc"},
+        "invert_match": True,
+        "treat_missing_header_as_empty": True,
+    }
+    filters = [{"response_flag_filter": {"flags": list(_NOT_ANSWERED)}}, {"header_filter": {"header": is_http}}]
+    return {
+        "filter": {"and_filter": {"filters": filters}},
+        "body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}},
     }
 
 

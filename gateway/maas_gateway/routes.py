@@ -139,7 +139,7 @@ class _RouteMaker:
 
 
 def _share(cluster: str, weight: int) -> Json:
-    told = {"header": {"key": SIDE_HEADER, "value": "%CLUSTER_METADATA(maas:side)%"}}
+    told = {"header": {"key": SIDE_HEADER, "value": "%UPSTREAM_METADATA(maas:side)%"}}
     return {"name": cluster, "weight": weight, "response_headers_to_add": [told]}
 
 

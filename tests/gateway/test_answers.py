@@ -18,6 +18,10 @@ def answer(*values: float, status: int = 200, name: str = "y") -> Answer:
     return Answer(status, {name: np.array(values, np.float32)})
 
 
+def text(value: bytes) -> Answer:
+    return Answer(200, {"y": np.array([value], np.object_)})
+
+
 @pytest.mark.parametrize(
     ("stable", "candidate", "equal", "worst", "where"),
     [
