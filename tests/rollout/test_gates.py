@@ -1,0 +1,198 @@
+"""Gates on simulated traffic: how often they cry wolf, what they miss, and what they say where nothing is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maas_rollout.gates.blocks import Block, Blocks
+from maas_rollout.gates.comparing import ComparingGate
+from maas_rollout.gates.error_rate import ErrorRateGate
+from maas_rollout.gates.latency import LatencyGate
+from maas_rollout.gates.metering import Request
+from maas_rollout.gates.sequential import LARGER, Marked, ShareTest
+from maas_rollout.gates.settings import GateSettings
+from maas_rollout.gates.throughput import ThroughputGate
+from tests.rollout.simulated import START, Behaviour, Scene, SimulatedTraffic, requests, verdicts
+
+SETTINGS = GateSettings()
+GATES = (ErrorRateGate, LatencyGate, ThroughputGate)
+SHARES = (0.05, 0.25, 0.5)
+ALIKE = Behaviour()
+
+
+def of(gate: type[ComparingGate]) -> Callable[[Any], ComparingGate]:
+    return lambda traffic: gate(traffic, SETTINGS, lambda: False)
+
+
+def rollout(seed: int, behaviour: Behaviour, per_s: float) -> list[str]:
+    """All verdicts of a whole rollout of the very same server: three weights, three gates, asked each second."""
+    said = []
+    for number, share in enumerate(SHARES):
+        scene = Scene(behaviour, behaviour, per_s=per_s, share=share, length_s=30)
+        traffic = SimulatedTraffic(requests(scene, 10 * seed + number))
+        gates = [of(gate)(traffic) for gate in GATES]
+        for _ in range(int(scene.length_s)):
+            traffic.go_on()
+            said += [gate.judge("digits", START).verdict for gate in gates]
+    return said
+
+
+def false_alarms(count: int) -> int:
+    """Of so many rollouts of the same server, under conditions that vary."""
+    conditions = [
+        (ALIKE, 100.0),
+        (replace(ALIKE, errors=0.003), 100.0),
+        (replace(ALIKE, hiccups_per_min=10), 100.0),
+        (replace(ALIKE, p50_ms=1, spread=0.8, slow_share=0.03), 100.0),
+        (ALIKE, 20.0),
+    ]
+    return sum("back" in rollout(seed, *conditions[seed % len(conditions)]) for seed in range(count))
+
+
+def test_good_candidates_are_let_on() -> None:
+    assert false_alarms(20) <= 1
+
+
+@pytest.mark.slow
+def test_hundreds_of_good_candidates_are_let_on() -> None:
+    """Three gates, three weights, 0.002 each: at most 1.8 % are promised, 9 of 500."""
+    assert false_alarms(500) <= 9
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("gate", GATES)
+def test_a_good_candidate_gets_its_proof_within_a_minute(gate: type[ComparingGate], share: float) -> None:
+    for seed in range(3):
+        assert verdicts(of(gate), Scene(share=share), seed)[-1] == "go"
+
+
+BAD = {
+    "three times as slow": (LatencyGate, replace(ALIKE, p50_ms=15), 0.05),
+    "a millisecond became three": (LatencyGate, replace(ALIKE, p50_ms=3), 0.05),
+    "three times as slow, half of the callers": (LatencyGate, replace(ALIKE, p50_ms=15), 0.5),
+    "1 % errors, a quarter of the callers": (ErrorRateGate, replace(ALIKE, errors=0.01), 0.25),
+    "1 % errors, half of the callers": (ErrorRateGate, replace(ALIKE, errors=0.01), 0.5),
+    "5 % errors": (ErrorRateGate, replace(ALIKE, errors=0.05), 0.05),
+    "hangs after 20 s": (ThroughputGate, replace(ALIKE, answers_until_s=20), 0.25),
+}
+
+
+@pytest.mark.parametrize(("gate", "candidate", "share"), BAD.values(), ids=BAD)
+def test_a_bad_candidate_goes_back_within_two_intervals_of_30_s(
+    gate: type[ComparingGate], candidate: Behaviour, share: float
+) -> None:
+    stable = replace(ALIKE, p50_ms=1) if candidate.p50_ms == 3 else ALIKE
+    for seed in range(4):
+        assert "back" in verdicts(of(gate), Scene(stable, candidate, share=share), seed), seed
+
+
+def test_one_percent_errors_among_few_requests_never_pass_both_small_weights() -> None:
+    """At 5 % of 200/s an interval holds three errors: not every one is caught there, all are at the next weight."""
+    passed = 0
+    for seed in range(8):
+        scene = Scene(candidate=replace(ALIKE, errors=0.01), share=0.05)
+        caught = "back" in verdicts(of(ErrorRateGate), scene, seed)
+        caught = caught or "back" in verdicts(of(ErrorRateGate), replace(scene, share=0.25), seed + 100)
+        passed += not caught
+    assert passed == 0
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_without_data_a_gate_holds(gate: type[ComparingGate]) -> None:
+    assert set(verdicts(of(gate), Scene(per_s=0), 1)) == {"hold"}
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_without_requests_to_the_candidate_a_gate_holds(gate: type[ComparingGate]) -> None:
+    assert set(verdicts(of(gate), Scene(share=0), 1)) == {"hold"}
+
+
+@pytest.mark.parametrize("gate", [ErrorRateGate, LatencyGate])
+def test_few_requests_prove_nothing(gate: type[ComparingGate]) -> None:
+    """One request a second for a minute."""
+    assert set(verdicts(of(gate), Scene(per_s=20, share=0.05), 1)) == {"hold"}
+
+
+def test_a_slow_moment_of_the_machine_is_nobodys_fault() -> None:
+    scene = Scene(share=0.25, slow_moments_per_min=20)
+    assert all("back" not in verdicts(of(LatencyGate), scene, seed) for seed in range(4))
+
+
+def test_failures_of_both_are_not_the_candidates() -> None:
+    both = replace(ALIKE, errors=0.3)
+    assert all("back" not in verdicts(of(ErrorRateGate), Scene(both, both, share=0.25), seed) for seed in range(4))
+
+
+def test_more_refusals_hold_the_candidate_and_say_so() -> None:
+    found = [replace_refused(request) for request in requests(Scene(share=0.25), 1)]
+    gate, traffic = simulated(ErrorRateGate, found)
+    traffic.go_on(60)
+    judgement = gate.judge("digits", START)
+    assert judgement.verdict == "hold"
+    assert "refuses (4xx)" in judgement.reasons[0]
+
+
+def replace_refused(request: Request) -> Request:
+    return replace(request, refused=request.side == "candidate" and int(request.at_s * 1e4) % 5 == 0)
+
+
+def simulated(gate: type[ComparingGate], found: list[Request]) -> tuple[ComparingGate, SimulatedTraffic]:
+    traffic = SimulatedTraffic(found)
+    return of(gate)(traffic), traffic
+
+
+def test_the_words_name_figures_and_units() -> None:
+    gate, traffic = simulated(LatencyGate, requests(Scene(candidate=replace(ALIKE, p50_ms=15), share=0.25), 1))
+    traffic.go_on(60)
+    judgement = gate.judge("digits", START)
+    assert judgement.verdict == "back"
+    assert "candidate: p50 15" in judgement.reasons[0]
+    assert "1.5 × as long and 1 ms more" in judgement.reasons[0]
+    assert judgement.evidence["evidence_slower"] > judgement.evidence["back_from"] == 500
+
+
+def test_a_new_weight_begins_without_evidence() -> None:
+    class Restarting(SimulatedTraffic):
+        def since(self, since: Any) -> list[Block]:
+            return self._blocks if since == START else []
+
+    traffic = Restarting(requests(Scene(share=0.25), 1))
+    gate = of(LatencyGate)(traffic)
+    traffic.go_on(30)
+    assert gate.judge("digits", START).verdict == "go"
+    assert gate.judge("digits", START.replace(minute=1)).verdict == "hold"
+
+
+class TestAllCallersAtTheCandidate:
+    """Nobody asks the stable any more: its last requests are what there is to compare with."""
+
+    @pytest.mark.parametrize(("p50_ms", "verdict"), [(5.0, "go"), (40.0, "back")])
+    def test_latency(self, p50_ms: float, verdict: str) -> None:
+        before = requests(Scene(share=0.0, length_s=20), 1)
+        now = requests(Scene(candidate=replace(ALIKE, p50_ms=p50_ms), share=1.0, length_s=60), 2)
+        shift_s = 20
+        shifted = [replace(request, at_s=request.at_s + shift_s) for request in now]
+        blocks = Blocks(START.timestamp() + shift_s)
+        done = blocks.add([*before, *shifted], START.timestamp() + shift_s + 60)
+        assert done
+        # The first one holds what the stable was still answering.
+        assert not any(block.is_same_time for block in done[1:])
+        gate = of(LatencyGate)(type("Given", (), {"since": lambda self, since: done})())
+        assert gate.judge("digits", START).verdict == verdict
+
+
+def test_the_evidence_against_equals_reaches_a_level_no_more_often_than_it_says() -> None:
+    """The bound itself, at a level where it can be counted: 1/20, over 300 runs of 200 blocks."""
+    random = np.random.default_rng(5)
+    reached = 0
+    for _ in range(300):
+        test = ShareTest(LARGER, most_per_block=1e9, restart_every=20)
+        for candidate in random.binomial(4, 0.2, 200):
+            test.add([Marked(int(candidate), 4 - int(candidate), 0.2)])
+        reached += test.peak >= 20
+    assert 0 < reached / 300 <= 0.05
