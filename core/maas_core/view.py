@@ -116,7 +116,7 @@ def _write_if_changed(path: Path, text: str) -> bool:
 
 
 def _make_newer(paths: Sequence[Path], than_ns: int) -> None:
-    """Triton ignores a change that is not strictly newer, as after a clock was set back. Linked files stay untouched."""
+    """Triton ignores what is not strictly newer, as after a clock was set back. Linked files stay untouched."""
     newer = max(time.time_ns(), than_ns + 1)
     for path in paths:
         os.utime(path, ns=(newer, newer))

@@ -105,6 +105,7 @@ class Supervisor:
         self._was_ready = False
         self._change_waits = False
         self._release_waits = False
+        self._not_taken_over = ""
 
     def request_stop(self) -> None:
         """Asks it to drain and stop; the second time, to hurry. Safe in a signal handler."""
@@ -274,9 +275,15 @@ class Supervisor:
     def _take_over_changes(self, run: Run, *, only_releases: bool) -> None:
         try:
             changes = self._shown.take_over(run.models, only_releases=only_releases)
-        except MaasError as error:
-            self._events.tell("not_taken_over", f"the repository changed but is not taken over: {error.message}")
+        except (MaasError, OSError) as error:
+            # A full disk may have room again: what is released is looked at again, and told once.
+            self._release_waits = isinstance(error, OSError)
+            why = error.message if isinstance(error, MaasError) else str(error)
+            if why != self._not_taken_over:
+                self._events.tell("not_taken_over", f"the repository changed but is not taken over: {why}")
+            self._not_taken_over = why
             return
+        self._not_taken_over = ""
         for model in changes.removed:
             self._stub_loops.pop(model, None)
             if self._left_out.pop(model, None) is None:
