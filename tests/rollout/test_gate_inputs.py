@@ -35,6 +35,8 @@ def line(**changes: Any) -> dict[str, Any]:
         "model": "digits",
         "version": None,
         "side": "candidate",
+        "aimed_at": "candidate",
+        "attempts": 1,
         "protocol": "http",
         "status": 200,
         "grpc_status": None,
@@ -66,6 +68,8 @@ class TestMeteringLines:
             {"status": 500},
             {"status": 503},
             {"status": 0},
+            {"attempts": 2},
+            {"side": "stable", "aimed_at": "candidate"},
             {"protocol": "grpc", "grpc_status": 14},
             {"protocol": "grpc", "grpc_status": 13},
         ],
@@ -73,7 +77,7 @@ class TestMeteringLines:
     def test_what_the_server_failed_is_failed(self, changes: dict[str, Any]) -> None:
         request = as_request(line(**changes))
         assert request is not None
-        assert request.failed
+        assert (request.side, request.failed) == ("candidate", True)
 
     @pytest.mark.parametrize("changes", [{"status": 400}, {"protocol": "grpc", "grpc_status": 3}])
     def test_what_the_server_found_wrong_is_refused(self, changes: dict[str, Any]) -> None:
@@ -86,7 +90,7 @@ class TestMeteringLines:
         [
             {"status": 429},
             {"status": 401},
-            {"side": None},
+            {"side": None, "aimed_at": None},
             {"kind": "probe"},
             {"status": 0, "flags": "DC"},
             {"protocol": "grpc", "grpc_status": 16},
@@ -120,7 +124,7 @@ class TestMeteringLines:
         for second in range(6):
             at = (START + timedelta(seconds=second)).isoformat()
             write(
-                tmp_path / "usage" / "requests.jsonl", [line(at=at, side=side) for side in ("stable", "candidate") * 9]
+                tmp_path / "usage" / "requests.jsonl", [line(at=at, side=side, aimed_at=side) for side in ("stable", "candidate") * 9]
             )
         traffic = Traffic(tmp_path, "digits", lambda: START.timestamp() + 100)
         since = START + timedelta(seconds=3)

@@ -15,7 +15,7 @@ from maas_rollout.gates.sequential import rate_evidence
 from maas_rollout.gates.settings import GateSettings
 from maas_rollout.ports import Judgement
 
-FILE = "differences.jsonl"
+_FILES = "differences.jsonl*"
 _GOLDEN_EVERY_S = 5.0
 _FAR = 4.0
 """The rates that evidence is collected for: so many times the allowed one, and that part of it."""
@@ -76,7 +76,7 @@ class MirroredGate:
         """See :class:`maas_rollout.ports.Gate`."""
         if since != self._since:
             self._since = since
-            self._lines = LineReader(self._folder, FILE, since.timestamp())
+            self._lines = LineReader(self._folder, _FILES, since.timestamp())
             self._compared = self._different = 0
             self._worst: float | None = None
         for entry in self._lines.new():

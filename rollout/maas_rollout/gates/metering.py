@@ -32,8 +32,9 @@ class Request:
     Attributes:
         at_s: when it ended, seconds since the epoch.
         stratum: requests that may be compared with each other: alike in protocol and in size.
+        side: the server that the split chose for it.
         latency_ms: of the server where the gateway tells it, otherwise of the whole request.
-        failed: the server failed it.
+        failed: the server failed it, or its first attempt.
         refused: the server found fault with the request.
     """
 
@@ -122,17 +123,20 @@ class MeteringReader:
 
 def as_request(entry: dict[str, Any]) -> Request | None:
     """A metering line as a request; ``None`` for one that no server had to answer, or whose caller left."""
-    if entry.get("side") not in ("stable", "candidate") or entry.get("kind", "infer") != "infer":
+    side = entry.get("aimed_at") or entry.get("side")
+    if side not in ("stable", "candidate") or entry.get("kind", "infer") != "infer":
         return None
     status, grpc_status = _number(entry, "status"), _number(entry, "grpc_status")
     if status in _AT_THE_GATEWAY or grpc_status in _GRPC_AT_THE_GATEWAY or _CALLER_LEFT in (entry.get("flags") or ""):
         return None
     failed = status >= _SERVER_ERROR or status == 0 or grpc_status in _GRPC_SERVER_ERRORS
+    # A further attempt, or the stable server in place of the candidate, spares the caller the failure, and not the server.
+    failed = failed or _number(entry, "attempts") > 1 or entry.get("side") != side
     duration_us = _number(entry, "duration_us")
     items = _number(entry, "items") or 1
     return Request(
         at_s=seconds(entry["at"]) + duration_us / 1e6,
-        side=entry["side"],
+        side=side,
         stratum=(entry.get("protocol") or "", items.bit_length()),
         latency_ms=(_number(entry, "upstream_us") or duration_us) / 1000,
         items=items,
