@@ -65,9 +65,7 @@ def arrivals(kind: Kind, stages: Sequence[Stage], rng: np.random.Generator, *, b
     return moments
 
 
-def _at_rate_one(
-    kind: Kind, total: float, rng: np.random.Generator, burstiness: float
-) -> npt.NDArray[np.float64]:
+def _at_rate_one(kind: Kind, total: float, rng: np.random.Generator, burstiness: float) -> npt.NDArray[np.float64]:
     if kind == "constant":
         return np.arange(0, total, dtype=np.float64)
     # Six standard deviations more than the mean: the last one lies behind the end.

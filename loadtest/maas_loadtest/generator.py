@@ -180,7 +180,7 @@ class Generator:
             recorder.in_flight += 1
             in_flight.start(gevent.Greenlet(self._scheduled, prepared, due_ns, is_checked))
 
-    def _scheduled(self, prepared: Prepared, due_ns: int, is_checked: bool) -> None:  # noqa: FBT001  # a greenlet's argument
+    def _scheduled(self, prepared: Prepared, due_ns: int, is_checked: bool) -> None:  # a greenlet's argument
         try:
             self._recorder.late(due_ns, time.monotonic_ns())
             self._unit(prepared, due_ns, is_checked=is_checked)
@@ -203,9 +203,7 @@ class Generator:
                     self._recorder.failed(window, prepared.model, "sequence", "a step before failed", reached=False)
                 return
 
-    def _request(
-        self, sender: Sender, prepared: Prepared, wire: bytes, due_ns: int, expected: Any
-    ) -> int:
+    def _request(self, sender: Sender, prepared: Prepared, wire: bytes, due_ns: int, expected: Any) -> int:
         """Sends and counts one request; when it was answered, 0 where it was not."""
         recorder, model = self._recorder, prepared.model
         window = recorder.window_of(due_ns)
@@ -231,9 +229,7 @@ class Generator:
         if expected is not None:
             recorder.compared(model, right=True)
         items = 1 if prepared.kind == "sequence" else prepared.items
-        response_us = recorder.answered(
-            window, model, reply.version, due_ns, sent_ns, done_ns, items, reply.size_bytes
-        )
+        response_us = recorder.answered(window, model, reply.version, due_ns, sent_ns, done_ns, items, reply.size_bytes)
         if prepared.kind == "stream":
             recorder.streamed(model, due_ns, reply.parts_ns)
         self._tell_locust(model, response_us / 1000, reply.size_bytes, None)

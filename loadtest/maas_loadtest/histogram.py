@@ -87,6 +87,11 @@ class Counts:
             result.record_value(result.get_value_from_index(index), count)
         return result
 
+    def above(self, limit_us: int) -> int:
+        """How many values are larger, to the histogram's resolution."""
+        histogram = self.histogram()
+        return sum(count for index, count in self._counts.items() if histogram.get_value_from_index(index) > limit_us)
+
     def encode(self) -> str:
         """HdrHistogram's base64 format V2, "" where it is empty."""
         return encode(self.histogram()) if self.total else ""

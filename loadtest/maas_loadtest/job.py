@@ -65,6 +65,13 @@ class Job:
         """Of all stages."""
         return sum(stage.duration_s for stage in self.stages)
 
+    @property
+    def mean_gap_us(self) -> float:
+        """The mean distance between two scheduled moments; 0 where there are no two."""
+        if self.schedule is None or len(self.schedule) < 2:
+            return 0.0
+        return float(np.diff(self.schedule.at_ns).mean()) / 1000
+
 
 def make_job(scenario: Scenario, settings: Settings) -> Job:
     """Asks the server what it serves, and decides everything else.

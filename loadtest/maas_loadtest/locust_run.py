@@ -103,11 +103,10 @@ def install(scenario: Scenario) -> None:
 
     @events.init_command_line_parser.add_listener
     def add_options(parser: Any) -> None:
-        group = parser.add_argument_group(f"scenario {scenario.name}", scenario.question)
         for option in OPTIONS:
             # All as text: one place checks them. Secrets do not show up on Locust's page.
             secret = {"env_var": "MAAS_API_KEY", "is_secret": True} if option.name == "api_key" else {}
-            group.add_argument(option.flag, dest=option.name, help=option.help.replace("%", "%%"), **secret)
+            parser.add_argument(option.flag, dest=option.name, help=option.help.replace("%", "%%"), **secret)
 
     @events.init.add_listener
     def on_init(environment: Any, **_: Any) -> None:

@@ -1,0 +1,266 @@
+"""The part of a run that is done once: plan, start, watch, conclude. It sends no load itself.
+
+Its partner is :mod:`maas_loadtest.generator`, where the messages between them are listed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import click
+import gevent
+
+from maas_core.errors import ExitCode
+from maas_loadtest.arrivals import MAX_REQUESTS
+from maas_loadtest.job import Job, make_job
+from maas_loadtest.prepared import to_message
+from maas_loadtest.report_builder import Observed, build_report
+from maas_loadtest.report_files import write_report
+from maas_loadtest.scenario import Scenario
+from maas_loadtest.server_figures import Snapshot, StatisticsFailed, snapshot, statistics_of
+from maas_loadtest.settings import Settings
+from maas_loadtest.tally import Tally
+
+_BEGIN_IN_S = 0.3
+_POLL_S = 0.1
+_READY_MARGIN_S = 60.0
+_DRAIN_MARGIN_S = 10.0
+_MOST_WINDOWS = 600
+_SETTLE_POLLS = 20
+"""Triton counts a request shortly after it has answered it."""
+
+
+class Crew(Protocol):
+    """The workers."""
+
+    def names(self) -> list[str]:
+        """Of those that are there."""
+
+    def send(self, name: str, data: Any, worker: str | None = None) -> None:
+        """A message to one worker, or to all."""
+
+
+class Coordinator:
+    """One run after another of one scenario.
+
+    Args:
+        scenario: what runs.
+        settings: how.
+        crew: who sends.
+        tell: gets events: ``planned``, ``progress``, ``report`` and ``failed``.
+    """
+
+    def __init__(
+        self, scenario: Scenario, settings: Settings, crew: Crew, tell: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._scenario = scenario
+        self._settings = settings
+        self._crew = crew
+        self._tell = tell
+        self._job: Job | None = None
+        self._tally = Tally()
+        self._before: Snapshot = {}
+        self._snapshots: list[tuple[float, Snapshot]] = []
+        self._statistics_note = ""
+        self._began_at = 0.0
+        self._started_at = ""
+        self._window_s = 1.0
+        self._is_over = False
+        self.exit_code: int = ExitCode.NOT_VALID
+
+    def users_wanted(self) -> int | None:
+        """How many users Locust is to run; None when the run is over."""
+        if self._is_over:
+            return None
+        return self._settings.callers if self._scenario.loop == "closed" else max(1, len(self._crew.names()))
+
+    def start(self) -> None:
+        """Plans the run and tells the workers; called when Locust starts a test, before there are users."""
+        self._tally = Tally()
+        self._snapshots = []
+        self._is_over = False
+        try:
+            self._job = make_job(self._scenario, self._settings)
+        except click.ClickException as error:
+            self._fail(error.format_message(), error.exit_code)
+            return
+        names = self._crew.names()
+        self._window_s = max(1.0, math.ceil(self._job.duration_s / _MOST_WINDOWS))
+        self._tell(
+            {
+                "event": "planned",
+                "scenario": self._scenario.name,
+                "models": self._job.models,
+                "duration_s": self._job.duration_s,
+                "requests": len(self._job.schedule) if self._job.schedule else 0,
+                "warmup_s": self._settings.warmup,
+            }
+        )
+        for index, name in enumerate(names):
+            self._tally.worker(name)
+            self._crew.send("load_plan", self._plan(self._job, index, len(names)), name)
+        gevent.spawn(self._conduct, self._job)
+
+    def on_message(self, name: str, worker: str, data: Mapping[str, Any]) -> None:
+        """A message of a worker."""
+        one = self._tally.worker(worker)
+        if name == "load_ready":
+            one.ready += 1
+            one.pid = data["pid"]
+        elif name == "load_part":
+            self._tally.add(worker, data)
+        elif name == "load_done":
+            one.done += 1
+            one.gap_error_us = data["gap_error_us"]
+
+    def stop(self) -> None:
+        """Locust stops the test: a run that is not over ends here, with what there is."""
+        if not self._is_over and self._job is not None:
+            self._conclude(self._job, "interrupted")
+
+    def _plan(self, job: Job, index: int, count: int) -> dict[str, Any]:
+        settings = self._settings
+        plan: dict[str, Any] = {
+            "index": index,
+            "url": str(job.endpoint),
+            "is_grpc": job.endpoint.is_grpc,
+            "protocol": job.target.protocol,
+            "headers": [list(pair) for pair in job.headers],
+            "timeout_s": settings.timeout,
+            "duration_s": job.duration_s,
+            "window_s": self._window_s,
+            "warmup_s": settings.warmup,
+            "warm_every_s": count / max(1.0, job.stages[0].rate_per_s),
+            "in_flight": max(1, settings.in_flight // count),
+            "seed": settings.seed,
+            "check_share": settings.check_share,
+            "most_requests": MAX_REQUESTS // count,
+            "prepared": [to_message(one) for one in job.prepared],
+        }
+        if job.schedule is not None:
+            part = job.schedule.part(index, count)
+            plan["at_ns"] = part.at_ns.astype("<i8").tobytes()
+            plan["request"] = part.request.astype("<i4").tobytes()
+            plan["checked"] = part.checked.astype("|b1").tobytes()
+        return plan
+
+    def _conduct(self, job: Job) -> None:
+        """From the warm-up to the last answer."""
+        users = self._users(len(self._tally.workers))
+        if not self._wait(lambda: self._count("ready") >= users, self._settings.warmup + _READY_MARGIN_S):
+            self._conclude(job, "a worker did not become ready")
+            return
+        self._take_snapshot(job)
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._began_at = time.monotonic() + _BEGIN_IN_S
+        self._crew.send("load_begin", {"in_s": _BEGIN_IN_S})
+        watcher = gevent.spawn(self._watch, job)
+        longest = max(len(one.wires) for one in job.prepared)
+        limit_s = job.duration_s + self._settings.timeout * longest + _DRAIN_MARGIN_S
+        in_time = self._wait(lambda: self._count("done") >= users, limit_s)
+        watcher.kill()
+        self._settle(job)
+        lost = any(worker.lost for worker in self._tally.workers.values())
+        self._conclude(job, "a worker was lost" if lost else "" if in_time else "requests did not end")
+
+    def _users(self, workers: int) -> int:
+        return self._settings.callers if self._scenario.loop == "closed" else workers
+
+    def _count(self, name: str) -> int:
+        return sum(getattr(worker, name) for worker in self._tally.workers.values())
+
+    def _wait(self, is_reached: Callable[[], bool], limit_s: float) -> bool:
+        """Until it is so; False where time is over, a worker is lost, or the run was ended."""
+        end = time.monotonic() + limit_s
+        while not is_reached():
+            present = set(self._crew.names())
+            for name, worker in self._tally.workers.items():
+                # Who has done its part may leave.
+                worker.lost = worker.lost or (name not in present and not worker.done)
+            if self._is_over or time.monotonic() > end or any(one.lost for one in self._tally.workers.values()):
+                return False
+            gevent.sleep(_POLL_S)
+        return True
+
+    def _watch(self, job: Job) -> None:
+        """Once a window: the server's counters, and how far the run is."""
+        while True:
+            gevent.sleep(self._window_s)
+            self._take_snapshot(job)
+            self._tell(self._progress())
+
+    def _progress(self) -> dict[str, Any]:
+        """The last window that is complete; of all windows the counts."""
+        elapsed_s = time.monotonic() - self._began_at
+        # Parts come once a second: the window before the last one is known to all.
+        number = max(0, int(elapsed_s / self._window_s) - 2)
+        window = self._tally.windows[number]
+        return {
+            "event": "progress",
+            "at_s": elapsed_s,
+            "offered_per_s": window.counts["offered"] / self._window_s,
+            "answered_per_s": window.counts["completed"] / self._window_s,
+            "p50_us": window.response.percentile(50),
+            "p99_us": window.response.percentile(99),
+            "answered": self._tally.total("answered"),
+            "errors": self._tally.total("errors"),
+            "dropped": self._tally.total("dropped"),
+            "in_flight": sum(window.in_flight.values()),
+            "cpu_percent": window.cpu_percent,
+        }
+
+    def _take_snapshot(self, job: Job) -> None:
+        if self._statistics_note:
+            return
+        try:
+            counters = snapshot(statistics_of(job.endpoint, job.headers), job.models)
+        except StatisticsFailed as error:
+            self._statistics_note = str(error)
+            return
+        self._snapshots.append((max(0.0, time.monotonic() - self._began_at) if self._began_at else 0.0, counters))
+
+    def _settle(self, job: Job) -> None:
+        """The last snapshot is the first one that no further request changes."""
+        for _ in range(_SETTLE_POLLS):
+            self._take_snapshot(job)
+            if self._statistics_note or (len(self._snapshots) > 1 and self._snapshots[-1][1] == self._snapshots[-2][1]):
+                return
+            gevent.sleep(_POLL_S)
+
+    def _conclude(self, job: Job, why_ended: str) -> None:
+        if self._is_over:
+            return
+        observed = Observed(
+            tally=self._tally,
+            snapshots=self._snapshots,
+            statistics_note=self._statistics_note,
+            started_at=self._started_at or datetime.now(UTC).isoformat(timespec="seconds"),
+            elapsed_s=max(0.0, time.monotonic() - self._began_at) if self._began_at else 0.0,
+            window_s=self._window_s,
+            why_ended=why_ended,
+        )
+        report = build_report(self._scenario, self._settings, job, observed)
+        try:
+            path = write_report(report, self._settings.report)
+        except click.ClickException as error:
+            self._fail(error.format_message(), error.exit_code)
+            return
+        self.exit_code = report.verdict.status.exit_code
+        self._tell(
+            {
+                "event": "report",
+                "path": str(path),
+                "status": report.verdict.status,
+                "reasons": list(report.verdict.reasons),
+            }
+        )
+        self._is_over = True
+
+    def _fail(self, message: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        self._tell({"event": "failed", "message": message, "exit_code": int(exit_code)})
+        self._is_over = True

@@ -1,0 +1,283 @@
+"""From what was observed to the report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from maas_core.machine import machine_in_words
+from maas_loadtest.histogram import Counts, latency_of
+from maas_loadtest.job import Job
+from maas_loadtest.report_model import (
+    Agreement,
+    Cost,
+    ErrorEntry,
+    LoadReport,
+    ModelFigures,
+    ObjectiveEntry,
+    ScenarioEntry,
+    ScheduleEntry,
+    ServerFigures,
+    Totals,
+    Window,
+    WorkerEntry,
+)
+from maas_loadtest.scenario import Scenario
+from maas_loadtest.server_figures import Snapshot, figures, windows
+from maas_loadtest.settings import Settings
+from maas_loadtest.stages import judged_windows, stage_figures
+from maas_loadtest.tally import ModelTally, Tally, WindowTally, WorkerTally, merged
+from maas_loadtest.verdict import Facts, judge
+
+_PARTS = 5
+_PACKAGES = ("triton-maas", "locust", "gevent", "grpcio", "tritonclient", "hdrhistogram", "numpy")
+
+
+@dataclass(frozen=True)
+class Observed:
+    """All that is known after the last answer.
+
+    Attributes:
+        snapshots: the server's counters at these seconds; the first before the first request.
+        statistics_note: why there are none.
+        why_ended: before its time; "" where the run is complete.
+    """
+
+    tally: Tally
+    snapshots: Sequence[tuple[float, Snapshot]]
+    statistics_note: str
+    started_at: str
+    elapsed_s: float
+    window_s: float
+    why_ended: str
+
+
+def build_report(scenario: Scenario, settings: Settings, job: Job, observed: Observed) -> LoadReport:
+    """The report with its verdict."""
+    tally = observed.tally
+    duration_s = min(observed.elapsed_s, job.duration_s)
+    late = merged(worker.late for worker in tally.workers.values())
+    totals = _totals(settings, job, tally, duration_s, late)
+    workers = tuple(_worker(one, is_complete=not observed.why_ended) for one in tally.workers.values())
+    server = tuple(figures(observed.snapshots[0][1], observed.snapshots[-1][1])) if observed.snapshots else ()
+    agreement = tuple(_agreement(model, tally.models[model], server) for model in job.models) if server else ()
+    stages = stage_figures(scenario, job, tally, observed.window_s) if len(job.stages) > 1 else ()
+    judged = judged_windows(scenario, job, tally, observed.window_s)
+    facts = Facts(
+        is_open=scenario.loop == "open",
+        is_steady=scenario.is_steady,
+        finds_knee=scenario.finds_knee,
+        duration_s=duration_s,
+        min_duration_s=settings.min_duration,
+        min_requests=settings.min_requests,
+        max_cpu_percent=settings.max_cpu,
+        interrupted=observed.why_ended,
+        totals=totals,
+        workers=workers,
+        parts=_parts(tally, job, observed.window_s, is_open=scenario.loop == "open"),
+        gap_error_us=max((one.gap_error_us for one in tally.workers.values() if one.gap_error_us), default=None),
+        mean_gap_us=job.mean_gap_us * max(1, len(workers)),
+        agreement=agreement,
+        agreement_required=settings.agreement == "required",
+        judged=merged(window.response for window in judged),
+        judged_errors=sum(window.counts["errors"] for window in judged),
+        first=merged(model.first for model in tally.models.values()),
+        between=merged(model.between for model in tally.models.values()),
+    )
+    return LoadReport(
+        scenario=ScenarioEntry(
+            name=scenario.name, question=scenario.question, pass_rule=scenario.pass_rule, loop=scenario.loop
+        ),
+        verdict=judge(facts, job.level),
+        objective=ObjectiveEntry(text=str(job.level), source=job.level_source) if job.level else None,
+        started_at=observed.started_at,
+        duration_s=duration_s,
+        interrupted=bool(observed.why_ended),
+        command=os.environ.get("MAAS_LOAD_COMMAND") or shlex.join(["locust", *sys.argv[1:]]),
+        settings=settings.shown(),
+        seed=settings.seed,
+        target=job.target,
+        schedule=_schedule(scenario, settings, job),
+        inputs=job.inputs,
+        totals=totals,
+        response=latency_of(merged(model.response for model in tally.models.values())),
+        service=latency_of(merged(model.service for model in tally.models.values())),
+        lateness=latency_of(late),
+        models=tuple(_model(name, tally) for name in job.models),
+        errors=tuple(
+            ErrorEntry(model=model, kind=kind, message=message, count=entry.count, first_at_s=entry.first_at_s)
+            for (model, kind, message), entry in sorted(tally.errors.items(), key=lambda one: -one[1].count)
+        ),
+        windows=tuple(
+            _window(number, tally.windows[number], observed.window_s) for number in range(_last_window(tally) + 1)
+        ),
+        stages=stages,
+        server=server,
+        server_windows=tuple(windows(observed.snapshots)),
+        server_note=observed.statistics_note,
+        agreement=agreement,
+        workers=workers,
+        machine=machine_in_words(),
+        versions=_versions(),
+        cost=_cost(settings, totals, duration_s),
+    )
+
+
+def _last_window(tally: Tally) -> int:
+    return max((number for number, window in tally.windows.items() if window.counts), default=-1)
+
+
+def _totals(settings: Settings, job: Job, tally: Tally, duration_s: float, late: Counts) -> Totals:
+    def of_models(name: str) -> int:
+        return sum(model.counts[name] for model in tally.models.values())
+
+    scheduled, answered = tally.total("offered"), of_models("answered")
+    ended = answered + of_models("errors")
+    limit_us = int(settings.late_after * 1e6)
+    return Totals(
+        scheduled=scheduled,
+        sent=of_models("sent"),
+        answered=answered,
+        errors=of_models("errors"),
+        dropped=tally.total("dropped"),
+        delayed=late.above(limit_us),
+        lateness_limit_us=limit_us,
+        checked=of_models("checked"),
+        wrong=of_models("wrong"),
+        items=of_models("items"),
+        bytes_sent=of_models("bytes_sent"),
+        bytes_received=of_models("bytes_received"),
+        offered_per_s=scheduled / _span_s(job, tally, duration_s, is_offered=True) if scheduled else 0.0,
+        achieved_per_s=ended / _span_s(job, tally, duration_s, is_offered=False) if answered else 0.0,
+    )
+
+
+def _span_s(job: Job, tally: Tally, duration_s: float, *, is_offered: bool) -> float:
+    """How long it took: from first to last scheduled moment, or from first to last good answer.
+
+    Rates are compared over spans of their own, so that the time that the last answer takes does not count as a loss of
+    throughput, while a queue that grows does. In a closed loop both are the measured time.
+    """
+    if job.schedule is None or tally.first_answer_s is None or tally.last_answer_s is None:
+        return max(duration_s, 1e-9)
+    first_s, last_s = job.schedule.at_ns[0] / 1e9, min(job.schedule.at_ns[-1] / 1e9, duration_s)
+    offered_s = max(last_s - first_s, 1e-9)
+    # One request has no span; what counts then is the planned time.
+    if len(job.schedule) < 2:
+        return max(job.duration_s, 1e-9)
+    return offered_s if is_offered else max(tally.last_answer_s - tally.first_answer_s, 1e-9)
+
+
+def _worker(worker: WorkerTally, *, is_complete: bool) -> WorkerEntry:
+    return WorkerEntry(
+        name=worker.name,
+        pid=worker.pid,
+        sent=worker.sent,
+        cpu_percent=worker.cpu_percent,
+        cpu_percent_worst=worker.cpu_percent_worst,
+        lateness_p99_us=worker.late.percentile(99),
+        lateness_max_us=worker.late.percentile(100),
+        finished=not worker.lost and (bool(worker.done) or is_complete),
+    )
+
+
+def _agreement(model: str, tally: ModelTally, server: Sequence[ServerFigures]) -> Agreement:
+    client = tally.counts["answered"] + tally.counts["wrong"]
+    counted = sum(one.requests for one in server if one.model == model)
+    return Agreement(model=model, client=client, server=counted, agree=client == counted)
+
+
+def _parts(tally: Tally, job: Job, window_s: float, *, is_open: bool) -> list[float]:
+    """Throughput of equal parts of the run."""
+    whole = int(job.duration_s / window_s)
+    size = whole // _PARTS
+    parts = []
+    for start in range(0, size * _PARTS, size or 1):
+        some = [tally.windows[number].counts for number in range(start, start + size)]
+        completed = sum(counts["completed"] for counts in some)
+        offered = sum(counts["offered"] for counts in some)
+        parts.append(completed / max(1, offered) if is_open else completed / (size * window_s))
+    return parts
+
+
+def _schedule(scenario: Scenario, settings: Settings, job: Job) -> ScheduleEntry:
+    if job.schedule is None:
+        kind = "closed"
+    else:
+        kind = "trace" if scenario.replays else settings.arrivals
+    stages = () if job.schedule is None else tuple((stage.duration_s, stage.rate_per_s) for stage in job.stages)
+    return ScheduleEntry(
+        arrivals=kind,
+        stages=stages,
+        requests=len(job.schedule) if job.schedule is not None else 0,
+        duration_s=job.duration_s,
+        seed=settings.seed,
+        sha256=job.schedule.sha256 if job.schedule is not None else "",
+    )
+
+
+def _model(name: str, tally: Tally) -> ModelFigures:
+    model = tally.models[name]
+    return ModelFigures(
+        model=name,
+        sent=model.counts["sent"],
+        answered=model.counts["answered"],
+        errors=model.counts["errors"],
+        items=model.counts["items"],
+        response=latency_of(model.response),
+        service=latency_of(model.service),
+        first_token=latency_of(model.first) if model.first.total else None,
+        between_tokens=latency_of(model.between) if model.between.total else None,
+        tokens=model.counts["tokens"],
+        versions=dict(tally.versions(name)),
+    )
+
+
+def _window(number: int, window: WindowTally, window_s: float) -> Window:
+    counts = window.counts
+    return Window(
+        at_s=number * window_s,
+        length_s=window_s,
+        offered=counts["offered"],
+        sent=counts["sent"],
+        answered=counts["answered"],
+        completed=counts["completed"],
+        errors=counts["errors"],
+        dropped=counts["dropped"],
+        in_flight=sum(window.in_flight.values()),
+        p50_us=window.response.percentile(50),
+        p90_us=window.response.percentile(90),
+        p99_us=window.response.percentile(99),
+        max_us=window.response.percentile(100),
+        service_p50_us=window.service.percentile(50),
+        service_p99_us=window.service.percentile(99),
+        response=window.response.encode(),
+        service=window.service.encode(),
+        versions={model: dict(versions) for model, versions in window.versions.items()},
+        cpu_percent=window.cpu_percent,
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _cost(settings: Settings, totals: Totals, duration_s: float) -> Cost | None:
+    if settings.price_per_hour is None or not totals.items or not duration_s:
+        return None
+    per_second = totals.items / duration_s
+    return Cost(
+        price_per_hour=settings.price_per_hour,
+        per_million_inferences=settings.price_per_hour / 3600 / per_second * 1e6,
+    )

@@ -1,0 +1,52 @@
+"""Where reports lie, and writing them."""
+
+from __future__ import annotations
+
+import errno
+from datetime import UTC, datetime
+from pathlib import Path
+
+from maas_core.errors import NotHeld
+from maas_core.files import write_atomic
+from maas_core.layout import build_dir
+from maas_loadtest.report_model import REPORT_FILE, LoadReport
+
+
+def reports_dir() -> Path:
+    """All reports of load tests, one folder each."""
+    return build_dir() / "reports" / "load"
+
+
+def write_report(report: LoadReport, folder: str | None) -> Path:
+    """Writes ``report.json`` and ``report.html``.
+
+    Args:
+        report: what to write.
+        folder: where; None makes a folder with time and scenario as its name.
+
+    Returns:
+        The path of ``report.json``.
+
+    Raises:
+        NotHeld: the folder can not be written, or the disk is full.
+    """
+    from maas_loadtest.html_report.report_page import write_report_html
+
+    target = Path(folder) if folder else _new_folder(report.scenario.name)
+    try:
+        write_atomic(target / REPORT_FILE, report.model_dump_json(indent=1))
+        write_report_html(report, target)
+    except OSError as error:
+        mend = "make room and run again" if error.errno == errno.ENOSPC else "name another folder with --report"
+        raise NotHeld(f"the report can not be written to {target}: {error.strerror}", mend) from error
+    return target / REPORT_FILE
+
+
+def _new_folder(scenario: str) -> Path:
+    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{scenario}"
+    folder = reports_dir() / name
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = reports_dir() / f"{name}-{number}"
+    return folder
