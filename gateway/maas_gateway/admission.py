@@ -116,7 +116,19 @@ def connection_manager(settings: AdmissionSettings) -> dict[str, Any]:
         "normalize_path": False,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "generate_request_id": False,
-        "stream_error_on_invalid_http_message": False,
+        "local_reply_config": {"mappers": [_too_large_for_grpc()]},
+    }
+
+
+def _too_large_for_grpc() -> dict[str, Any]:
+    """Envoy itself answers a body over the limit, and over gRPC with UNKNOWN; RESOURCE_EXHAUSTED is meant."""
+    too_large = {"comparison": {"op": "EQ", "value": {"default_value": 413, "runtime_key": "maas.too_large"}}}
+    grpc = {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}
+    return {
+        "filter": {"and_filter": {"filters": [{"status_code_filter": too_large}, {"header_filter": grpc}]}},
+        "headers_to_add": [
+            {"header": {"key": "grpc-status", "value": "8"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        ],
     }
 
 

@@ -31,7 +31,8 @@ class RequestLine(BaseModel):
         at: when its first byte came.
         tenant: whose key it was; empty where it was refused before that was known.
         key: id of the key.
-        side: ``stable`` or ``candidate``; empty where no server was asked.
+        side: who answered, ``stable`` or ``candidate``; empty where no server was asked.
+        aimed_at: whom the split chose; the other one where the stable server answered for a failed candidate.
         status: HTTP status; 0 where the caller went away before an answer.
         grpc_status: None where none was sent, as over HTTP.
         duration_us: from the first byte of the request to the last of the answer.
@@ -51,6 +52,7 @@ class RequestLine(BaseModel):
     model: Text
     version: Text
     side: Text
+    aimed_at: Text
     protocol: Text
     status: Number
     grpc_status: int | None

@@ -39,8 +39,13 @@ local function tensor_parameter(name, pos, text)
   return json.value_end(text, pos, 1)
 end
 
+-- Position behind the data at `pos`, and how many elements they are, nested as the shape or flat.
 local function data_end(text, pos)
-  return json.numbers_end(text, pos, settings.json_depth) or json.value_end(text, pos, settings.json_depth)
+  local after, commas = json.numbers_end(text, pos, settings.json_depth)
+  if not after then
+    after, commas = json.value_end(text, pos, settings.json_depth)
+  end
+  return after, commas + 1
 end
 
 local function input_member(key, pos, text)
@@ -54,9 +59,7 @@ local function input_member(key, pos, text)
   elseif key == "parameters" then
     pos = json.object(text, pos, tensor_parameter, text)
   elseif key == "data" then
-    local after = data_end(text, pos)
-    read.data_bytes = after - pos
-    pos = after
+    pos, read.data = data_end(text, pos)
   else
     pos = json.value_end(text, pos, settings.json_depth)
   end
@@ -64,7 +67,7 @@ local function input_member(key, pos, text)
 end
 
 local function input(pos, text)
-  read.name, read.datatype, read.shaped, read.binary, read.data_bytes = nil, nil, false, nil, nil
+  read.name, read.datatype, read.shaped, read.binary, read.data = nil, nil, false, nil, nil
   read.elements, read.rank = 1, 0
   pos = json.object(text, pos, input_member, text)
   read.inputs = read.inputs + 1
@@ -76,11 +79,11 @@ local function input(pos, text)
   if read.binary then
     tensor.check_bytes(read.elements, size, read.binary)
     read.binary_bytes = read.binary_bytes + read.binary
-  elseif not read.data_bytes then
+  elseif not read.data then
     refuse(400, "data", "an input has neither data nor binary_data_size")
-  -- Triton reserves the memory of the shape before it reads the data: each element needs a character and a comma.
-  elseif read.elements > read.data_bytes / 2 then
-    refuse(400, "size", "the data of an input are fewer than its shape says")
+  -- Triton reserves the memory of the shape before it reads the data.
+  elseif read.elements ~= read.data then
+    refuse(400, "size", "the data of an input are " .. read.data .. " elements, but its shape says " .. read.elements)
   end
   return pos
 end

@@ -80,14 +80,14 @@ local function scalar_end(text, pos, char)
   return pos + #literal
 end
 
--- Position behind the value at `pos`, nested no deeper than `depth`. A loop, not a recursion.
+-- Position behind the value at `pos`, nested no deeper than `depth`, and the commas in it. A loop, not a recursion.
 local function value_end(text, pos, depth)
   local char
   pos, char = solid(text, pos)
   if char ~= OPEN_ARRAY and char ~= OPEN_OBJECT then
-    return scalar_end(text, pos, char)
+    return scalar_end(text, pos, char), 0
   end
-  local stack, level = {}, 0
+  local stack, level, commas = {}, 0, 0
   while true do
     pos, char = solid(text, pos)
     local opened = char == OPEN_ARRAY or char == OPEN_OBJECT
@@ -110,11 +110,11 @@ local function value_end(text, pos, depth)
     end
     while not opened do
       if level == 0 then
-        return pos
+        return pos, commas
       end
       pos, char = solid(text, pos)
       if char == COMMA then
-        pos = pos + 1
+        pos, commas = pos + 1, commas + 1
         if stack[level] == OPEN_OBJECT then
           pos = json.key_end(text, (solid(text, pos)))
         end
@@ -195,7 +195,7 @@ function json.array(text, pos, take, ...)
   end
 end
 
--- Position behind the array of numbers and nested arrays at `pos`, nil where there is anything else in it.
+-- Position behind the array of numbers and nested arrays at `pos` and the commas in it; nil where it holds anything else.
 -- Numbers are only looked through, not checked one by one: whatever reads them, brackets stay brackets.
 function json.numbers_end(text, pos, depth)
   if byte(text, pos) ~= OPEN_ARRAY then
@@ -216,7 +216,8 @@ function json.numbers_end(text, pos, depth)
     else
       level = level - 1
       if level == 0 then
-        return at + 1
+        local _, commas = sub(text, pos, at):gsub(",", ",")
+        return at + 1, commas
       end
     end
     at = at + 1

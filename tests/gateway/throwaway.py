@@ -1,0 +1,94 @@
+"""A real Triton with small models behind a real gateway: to be ended by a bad request, if anything can."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import grpc
+
+from maas_gateway.routing import Upstream
+from tests.backend.backend_models import accumulator, config, identity, sequence_batching, state, tensor, write_model
+from tests.gateway.poison_corpus import BadGrpc
+from tests.gateway.running import Gateway, start_gateway
+from tests.server.serving import Serving, start_serving
+
+_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Behind:
+    """A Triton, and the gateway in front of it."""
+
+    serving: Serving
+    gateway: Gateway
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Of the gateway."""
+        parts = urlsplit(self.gateway.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return parts.hostname, parts.port
+
+
+def write_models(repository: Path) -> None:
+    """``echo`` (numbers) and ``text`` (BYTES) answer what they get; ``total`` sums the steps of a sequence."""
+    for name, datatype in (("echo", "FP32"), ("text", "BYTES")):
+        sides = {side: [tensor(label, datatype, [-1])] for side, label in (("inputs", "x"), ("outputs", "y"))}
+        write_model(repository, name, identity(datatype), config(max_batch_size=8, **sides))
+    batching = sequence_batching(state("sum", "FP32", [1]))
+    sides = {"inputs": [tensor("x", "FP32", [1])], "outputs": [tensor("y", "FP32", [1])]}
+    write_model(repository, "total", accumulator(), config(max_batch_size=8, more=batching, **sides))
+
+
+@contextlib.contextmanager
+def behind_gateway(folder: Path, *options: str) -> Iterator[Behind]:
+    """Both, on free ports, while the block runs. ``options`` are the gateway's."""
+    write_models(folder / "repository")
+    serving = start_serving(folder / "repository", folder / "build")
+    try:
+        ready = serving.ready
+        stable = Upstream(http=urlsplit(ready["http"]).netloc, grpc=urlsplit(ready["grpc"]).netloc)
+        gateway = start_gateway(folder / "gateway", stable, "--drain-timeout", "1", *options)
+        try:
+            yield Behind(serving, gateway)
+        finally:
+            gateway.stop()
+    finally:
+        serving.stop()
+
+
+def status_of(address: tuple[str, int], wire: bytes) -> int:
+    """Sends the bytes as they are and returns the HTTP status of the answer; 0 where the connection was closed."""
+    with socket.create_connection(address, _TIMEOUT_S) as connection:
+        # Who is refused early is not read to the end.
+        with contextlib.suppress(OSError):
+            connection.sendall(wire)
+        answer = b""
+        with contextlib.suppress(OSError):
+            while b"\r\n" not in answer and (part := connection.recv(65536)):
+                answer += part
+    words = answer.split(b" ", 2)
+    return int(words[1]) if words[0].startswith(b"HTTP/1.") else 0
+
+
+def code_of(channel: grpc.Channel, bad: BadGrpc) -> int:
+    """Calls the method with the bytes as they are and returns the gRPC status."""
+    call = channel.stream_unary(bad.method) if bad.method.endswith("Stream") else channel.unary_unary(bad.method)
+    compression = grpc.Compression.Gzip if bad.compressed else None
+    try:
+        call(bad.message, timeout=_TIMEOUT_S, compression=compression)
+    except grpc.RpcError as error:
+        return int(error.code().value[0])
+    return 0
+
+
+def channel_to(address: tuple[str, int]) -> grpc.Channel:
+    """A channel of its own that sends messages of any size."""
+    options = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
+    return grpc.insecure_channel(f"{address[0]}:{address[1]}", options)
