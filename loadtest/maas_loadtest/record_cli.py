@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from maas_loadtest.record import Traffic
     from maas_loadtest.traces import Trace
 
-_FLUSH_S = 11.0
-"""Envoy writes its log out every 10 s."""
+_FLUSH_S = 2.0
+"""The gateway's lines are written when a request ends, and ten times a second."""
 _TICK_S = 0.2
-_DEFAULT_STATE = "build/gateway"
 
 
 @click.command(
@@ -36,7 +35,7 @@ _DEFAULT_STATE = "build/gateway"
     "--gateway",
     "gateway_path",
     type=click.Path(path_type=Path),
-    help=f"State folder of `maas gateway`, or a file of its metering lines.  [default: {_DEFAULT_STATE}]",
+    help="State folder of `maas gateway`, or a file of its metering lines.  [default: build/gateway]",
 )
 @click.option(
     "--triton-log",
@@ -64,6 +63,7 @@ def record(
     """
     # Imported here: the list of all commands needs none of it.
     from maas_core.errors import WrongUse
+    from maas_core.layout import build_dir
     from maas_loadtest.record import make_trace
     from maas_loadtest.settings import seconds
     from maas_loadtest.traces import write_trace
@@ -76,7 +76,7 @@ def record(
     if triton_log is not None:
         traffic, source = _from_triton(triton_log, wait_s), str(triton_log)
     else:
-        path = gateway_path or Path(_DEFAULT_STATE)
+        path = gateway_path or build_dir() / "gateway"
         traffic, source = _from_gateway(path, None if last is None else seconds(last), wait_s), str(path)
     trace = make_trace(traffic, {"source": source}, models)
     write_trace(trace_path, trace)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 
+from maas_core.service_level import parse_service_level
 from maas_loadtest.distribution import decode
 from maas_loadtest.html_report import scales, units
 from maas_loadtest.html_report.figures import Curve, Figure, figure, histogram_figure, percentile_figure
 from maas_loadtest.html_report.svg import Chart, Points, Size
 from maas_loadtest.report_model import LoadReport, ServerFigures, Window
 
-_LIMIT = re.compile(r"p(\d+(?:\.\d+)?)\s*(?:<=|<|=)\s*(\d+(?:\.\d+)?)\s*(us|ms|s)\b")
-_US = {"us": 1.0, "ms": 1e3, "s": 1e6}
 PHASES = (
     ("queue_us", "queue", "c2"),
     ("compute_input_us", "input", "c6"),
@@ -38,8 +36,9 @@ def all_figures(report: LoadReport) -> list[Figure]:
 
 
 def limits_of(objective: str) -> list[tuple[str, float]]:
-    """The latency limits that an objective sets: words and microseconds."""
-    return [(f"{found[0]}", float(found[2]) * _US[found[3]]) for found in _LIMIT.finditer(objective)]
+    """The limits that an objective sets on response times: words and microseconds."""
+    limits_ms = parse_service_level(objective).limits_ms
+    return [(f"{name} ≤ {units.latency(1e3 * ms)}", 1e3 * ms) for name, ms in limits_ms.items() if name.startswith("p")]
 
 
 def time_scale(report: LoadReport) -> scales.Scale:
