@@ -95,7 +95,7 @@ class Chart:
             y = self._pixel_y(value)
             right = self._size.width - _RIGHT
             self._parts.append(f'<path class="rule" d="M{self._left} {y:.1f}H{right}"/>')
-            self._text(right, y - 4, words, "end", "rule-text")
+            self._text(self._left + 5, y - 4, words, "start", "rule-text")
 
     def rule_x(self, value: float, words: str, row: int = 0) -> None:
         """An upright line, with words at its top; ``row`` moves them down, so that neighbours do not overlap."""
