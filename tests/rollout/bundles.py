@@ -33,18 +33,18 @@ ensemble_scheduling { step [
 """
 
 
-def make_bundle(root: Path, model: str, factor: int, *, more: str = "", config: str = "", answer: int = 0) -> Path:
+def make_bundle(root: Path, model: str, factor: int, *, more: str = "", scheduling: str = "", answer: int = 0) -> Path:
     """A stamped bundle of a Python model.
 
     Args:
         more: further source, at the module's end.
-        config: further lines of the configuration.
+        scheduling: in place of dynamic batching.
         answer: the factor that the golden samples know, where it is another.
     """
     bundle = root / f"{model}-{factor}{'-broken' if more else ''}"
     bundle.mkdir(parents=True)
-    text = f'name: "{model}"\n{CONFIG.format(max_batch_size=8, instances=1)}{config}'
-    (bundle / "config.pbtxt").write_text(text)
+    text = f'name: "{model}"\n{CONFIG.format(max_batch_size=8, instances=1)}'
+    (bundle / "config.pbtxt").write_text(text.replace("dynamic_batching {}", scheduling or "dynamic_batching {}"))
     (bundle / "model.py").write_text(f"FACTOR = {factor}\n{DOUBLE}{more}")
     return _finish(bundle, model, answer or factor, {})
 

@@ -244,6 +244,8 @@ class FakeGateway:
         self._root = root
         self._cell = Cell(root / "gateway")
         self._stable, self._candidate = stable, candidate
+        if not self._cell.read():
+            self._cell.update(splits={}, candidate=None)
 
     def set_split(
         self, models: Sequence[str], candidate: Address | None, *, percent: int = 0, mirror_percent: int = 0

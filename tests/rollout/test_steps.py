@@ -195,8 +195,8 @@ def test_sequences_may_end_and_what_could_not_is_told(world: FakeWorld, tmp_path
     entries: list[Entry] = []
     rollouts = Rollouts(world.ports, entries.append)
     repository = world.stable.repository
-    publish(make_bundle(tmp_path / "bundles", "counter", 2, config=stateful), repository)
-    bundle = make_bundle(tmp_path / "bundles", "counter", 3, config=stateful)
+    publish(make_bundle(tmp_path / "bundles", "counter", 2, scheduling=stateful), repository)
+    bundle = make_bundle(tmp_path / "bundles", "counter", 3, scheduling=stateful)
     state = rollouts.start(rollouts.plan_release("counter", [bundle], repository, settings(), ""))
     assert state is not None
     assert state.done["drain-stable"] == {"undrained": ["7"]}

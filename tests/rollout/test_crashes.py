@@ -1,0 +1,106 @@
+"""Whatever happens at whatever moment: some version is ready, the repository is whole, and it can be ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.rollout.crashing import (
+    AFTERMATHS,
+    FAULTS,
+    STORIES,
+    Point,
+    Stage,
+    Story,
+    check_after_crash,
+    check_end,
+    check_second_run,
+    count_calls,
+    crash_at,
+    crash_at_call,
+    make_template,
+    mend_and_end,
+    open_stage,
+    points_of,
+)
+
+_SAMPLE_EVERY = 23
+_CALLS_EVERY = 9
+
+
+@pytest.fixture(autouse=True)
+def _own_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAAS_BUILD", os.environ.get("MAAS_BUILD", "build"))
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[Story, Path]:
+    found: dict[Story, Path] = {}
+    before = os.environ.get("MAAS_BUILD")
+    for story in STORIES:
+        found[story] = tmp_path_factory.mktemp("template") / "root"
+        make_template(found[story], story)
+    os.environ.pop("MAAS_BUILD", None)
+    if before is not None:
+        os.environ["MAAS_BUILD"] = before
+    return found
+
+
+def _cases(templates: dict[Story, Path], root: Path, every: int) -> Iterator[tuple[Story, Point, str, str]]:
+    number = 0
+    for story in STORIES:
+        for point in points_of(templates[story], root / f"points of {story}", story):
+            for fault in FAULTS:
+                for aftermath in AFTERMATHS:
+                    if number % every == 0:
+                        yield story, point, fault, aftermath
+                    number += 1
+
+
+def _finish(stage: Stage, aftermath: str, what: str) -> list[str]:
+    check_after_crash(stage)
+    mend_and_end(stage, aftermath)
+    check_end(stage)
+    check_second_run(stage)
+    return [f"{what}: {problem}" for problem in stage.problems]
+
+
+def _campaign(templates: dict[Story, Path], root: Path, every: int) -> tuple[int, list[str]]:
+    problems: list[str] = []
+    runs = 0
+    for runs, (story, point, fault, aftermath) in enumerate(_cases(templates, root, every), start=1):  # counted
+        stage = open_stage(templates[story], root / str(runs), story)
+        crash_at(stage, point, fault)
+        what = f"{story}, {fault} {point.when} {point.kind} {point.step}, then {aftermath}"
+        problems += _finish(stage, aftermath, what)
+    return runs, problems
+
+
+def test_a_sample_of_faults_ends_well(templates: dict[Story, Path], tmp_path: Path) -> None:
+    runs, problems = _campaign(templates, tmp_path, _SAMPLE_EVERY)
+    assert "\n".join(problems) == ""
+    assert runs > 20
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_every_fault_at_every_step_ends_well(templates: dict[Story, Path], tmp_path: Path) -> None:
+    runs, problems = _campaign(templates, tmp_path, 1)
+    assert "\n".join(problems) == ""
+    assert runs >= 500
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("story", STORIES)
+def test_a_kill_between_any_two_changes_on_the_disk_ends_well(
+    templates: dict[Story, Path], tmp_path: Path, story: Story
+) -> None:
+    problems: list[str] = []
+    for number in range(0, count_calls(templates[story], tmp_path / "count", story), _CALLS_EVERY):
+        stage = open_stage(templates[story], tmp_path / str(number), story)
+        crash_at_call(stage, number)
+        problems += _finish(stage, AFTERMATHS[number % 2], f"{story}, killed before change {number}")
+    assert "\n".join(problems) == ""
