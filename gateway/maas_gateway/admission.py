@@ -17,8 +17,8 @@ has the route chosen anew:
 ``x-maas-sequence-start``  ``1`` on the first step of a sequence, else absent
 ======================  ====================================================================================
 
-The ``side`` of a line is who answered (metadata ``maas: {side: stable|candidate}`` of the endpoint), ``aimed_at`` whom the
-split chose (the same of the cluster): they differ where the stable server answered for a candidate that did not.
+The ``side`` of a line is who answered (metadata ``maas: {side: stable|candidate}`` of the endpoint), ``aimed_at`` whom
+the split chose (the same of the cluster): they differ where the stable server answered for a candidate that did not.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def access_loggers(settings: AdmissionSettings) -> list[dict[str, Any]]:
 def _stats() -> dict[str, Any]:
     """What Prometheus finds at ``/stats/prometheus`` of Envoy's administration interface.
 
-    Latencies are Envoy's own ``envoy_http_downstream_rq_time``. Never a tag for the model: a caller may make up names without end, and each tag value is kept in memory.
+    Latencies are Envoy's own ``envoy_http_downstream_rq_time``. Never a tag for the model: a caller may make up names
+    without end, and each tag value is kept in memory.
     """
     tenant = {"name": "tenant", "value_format": "%REQ(X-MAAS-TENANT)%"}
     protocol = {"name": "protocol", "value_format": "%REQ(X-MAAS-PROTOCOL)%"}

@@ -5,9 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
+
+from maas_core.errors import WrongUse
 
 MIB = 2**20
+
+
+class _Limits(RootModel[dict[str, bool | int | float]]):
+    """What ``admission.json`` holds: numbers and truths by name."""
 
 
 class AdmissionSettings(BaseModel):
@@ -65,3 +71,21 @@ class AdmissionSettings(BaseModel):
     def mirrored_file(self) -> Path:
         """One JSON line per mirrored request, written by the comparison sink."""
         return self.state / "mirror" / "differences.jsonl"
+
+
+def read_admission_settings(state: Path, *, keys_required: bool) -> AdmissionSettings:
+    """The limits that ``STATE/admission.json`` gives, and the defaults for those that it does not.
+
+    Raises:
+        WrongUse: the file gives a limit that there is not, or one that is out of its range.
+    """
+    path = state / "admission.json"
+    if not path.exists():
+        return AdmissionSettings(state=state, keys_required=keys_required)
+    try:
+        limits = _Limits.model_validate_json(path.read_bytes()).root
+        return AdmissionSettings.model_validate({"keys_required": keys_required, **limits, "state": state})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise WrongUse(f"{path}: {where}: {first['msg']}", "docs/gateway-admission.md lists the limits") from error

@@ -77,7 +77,7 @@ def gateway(
     hurries.
     """
     from maas_core.events import EventLog
-    from maas_gateway.admission_settings import AdmissionSettings
+    from maas_gateway.admission_settings import read_admission_settings
     from maas_gateway.settings import ProxySettings
     from maas_gateway.state import default_state_dir
     from maas_gateway.supervisor import GatewaySettings, Supervisor
@@ -85,7 +85,7 @@ def gateway(
     state_dir = (state_dir or default_state_dir()).absolute()
     settings = GatewaySettings(
         state_dir=state_dir,
-        admission=AdmissionSettings(state=state_dir, keys_required=not no_keys),
+        admission=read_admission_settings(state_dir, keys_required=not no_keys),
         stable=_stable(stable_http, stable_grpc),
         port=port,
         admin_port=admin_port,

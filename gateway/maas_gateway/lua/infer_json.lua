@@ -115,7 +115,7 @@ local function parameter(name, pos, text)
   if not kind then
     kind = find(value, "^%d+$") and "integer" or find(value, "^[%[{]") and "null" or "double"
   elseif kind == "string" then
-    value = sub(value, 2, -2)
+    value = json.unescaped(sub(value, 2, -2))
   end
   tensor.check_parameter(name, kind, #value)
   if name == "sequence_id" then

@@ -251,6 +251,35 @@ function json.plain(text, pos, what, most)
   return sub(text, pos + 1, after - 2), after
 end
 
+-- UTF-8 of a code point. Source: RFC 3629, section 3.
+local function utf8(code)
+  if code < 128 then
+    return string.char(code)
+  elseif code < 2048 then
+    return string.char(192 + math.floor(code / 64), 128 + code % 64)
+  elseif code < 65536 then
+    return string.char(224 + math.floor(code / 4096), 128 + math.floor(code / 64) % 64, 128 + code % 64)
+  end
+  return string.char(240 + math.floor(code / 262144), 128 + math.floor(code / 4096) % 64, 128 + math.floor(code / 64) % 64,
+    128 + code % 64)
+end
+
+-- A text without its escapes; of half a surrogate pair the bytes are made up, but always the same.
+function json.unescaped(text)
+  if not find(text, "\\", 1, true) then
+    return text
+  end
+  -- A control character, which no string of JSON has, stands for an escaped backslash meanwhile.
+  text = text:gsub("\\\\", "\1"):gsub("\\u([dD][89abAB]%x%x)\\u([dD][c-fC-F]%x%x)", function(high, low)
+    return utf8(65536 + (tonumber(high, 16) - 0xD800) * 1024 + tonumber(low, 16) - 0xDC00)
+  end)
+  text = text:gsub("\\u(%x%x%x%x)", function(digits)
+    return utf8(tonumber(digits, 16))
+  end)
+  text = text:gsub("\\(.)", {b = "\b", f = "\f", n = "\n", r = "\r", t = "\t"})
+  return (text:gsub("\1", "\\"))
+end
+
 -- Refuses what follows the document that ends before `pos`.
 function json.check_end(text, pos)
   if find(text, "[^ \t\r\n]", pos) then
