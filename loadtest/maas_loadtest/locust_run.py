@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from typing import Any
 
@@ -19,11 +20,9 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from maas_loadtest.coordinator import Coordinator
 from maas_loadtest.generator import Generator
 from maas_loadtest.histogram import bucket_ms
+from maas_loadtest.run import EVENTS_FD
 from maas_loadtest.scenario import Scenario
 from maas_loadtest.settings import OPTIONS, checked
-
-EVENTS_FD = "MAAS_LOAD_EVENTS_FD"
-"""The environment's name of a file descriptor for JSON lines about the run, where a parent wants them."""
 
 
 class LocustRun:
@@ -141,8 +140,12 @@ def _teller() -> Any:
     pipe = os.fdopen(int(descriptor), "w", encoding="utf-8")
 
     def tell(event: dict[str, Any]) -> None:
-        pipe.write(json.dumps(event) + "\n")
-        pipe.flush()
+        try:
+            pipe.write(json.dumps(event) + "\n")
+            pipe.flush()
+        except BrokenPipeError:
+            # Who wanted this load is gone: nobody would stop it. Locust ends in order on SIGTERM.
+            os.kill(os.getpid(), signal.SIGTERM)
 
     return tell
 

@@ -27,6 +27,7 @@ from maas_loadtest.report_model import (
     Window,
     WorkerEntry,
 )
+from maas_loadtest.run import COMMAND
 from maas_loadtest.scenario import Scenario
 from maas_loadtest.server_figures import Snapshot, figures, windows
 from maas_loadtest.settings import Settings
@@ -98,7 +99,7 @@ def build_report(scenario: Scenario, settings: Settings, job: Job, observed: Obs
         started_at=observed.started_at,
         duration_s=duration_s,
         interrupted=bool(observed.why_ended),
-        command=os.environ.get("MAAS_LOAD_COMMAND") or shlex.join(["locust", *sys.argv[1:]]),
+        command=os.environ.get(COMMAND) or shlex.join(["locust", *sys.argv[1:]]),
         settings=settings.shown(),
         seed=settings.seed,
         target=job.target,

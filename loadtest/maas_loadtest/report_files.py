@@ -6,10 +6,10 @@ import errno
 from datetime import UTC, datetime
 from pathlib import Path
 
-from maas_core.errors import NotHeld
 from maas_core.files import write_atomic
 from maas_core.layout import build_dir
 from maas_loadtest.report_model import REPORT_FILE, LoadReport
+from maas_loadtest.validity import NotValid
 
 
 def reports_dir() -> Path:
@@ -28,7 +28,7 @@ def write_report(report: LoadReport, folder: str | None) -> Path:
         The path of ``report.json``.
 
     Raises:
-        NotHeld: the folder can not be written, or the disk is full.
+        NotValid: the folder can not be written, or the disk is full.
     """
     from maas_loadtest.html_report.report_page import write_report_html
 
@@ -38,7 +38,7 @@ def write_report(report: LoadReport, folder: str | None) -> Path:
         write_report_html(report, target)
     except OSError as error:
         mend = "make room and run again" if error.errno == errno.ENOSPC else "name another folder with --report"
-        raise NotHeld(f"the report can not be written to {target}: {error.strerror}", mend) from error
+        raise NotValid(f"the report can not be written to {target}: {error.strerror}", mend) from error
     return target / REPORT_FILE
 
 
