@@ -37,14 +37,14 @@ class Encoder:
         self._headers = headers
         self._builder = Builder(spec, version)
 
-    def prepare(self, sample: Sample, tolerances: Tolerances) -> Prepared:
+    def prepare(self, sample: Sample, tolerances: Tolerances, expected_version: str) -> Prepared:
         """The bytes of one sample.
 
         Raises:
             InputError: its values do not fit the model.
         """
         if self._spec.sequence:
-            return self._sequence(sample, tolerances)
+            return replace(self._sequence(sample, tolerances), expected_version=expected_version)
         call = self._builder.build(Asked(inputs=sample.inputs))
         rows = len(next(iter(sample.inputs.values()))) if self._spec.max_batch_size else 1
         return Prepared(
@@ -54,6 +54,7 @@ class Encoder:
             wires=(self._stream(call) if self._spec.decoupled else self._infer(call),),
             items=rows,
             expected=(sample.outputs,) if sample.outputs else (),
+            expected_version=expected_version,
             tolerances=tolerances,
         )
 

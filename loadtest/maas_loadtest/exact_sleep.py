@@ -1,7 +1,7 @@
 """Waiting until a moment, to some ten microseconds, without keeping other greenlets from running.
 
-gevent's own timers have steps of a millisecond (libev waits in epoll with whole milliseconds), which is as long as a small
-model takes. Linux has timers that are files (timerfd_create(2)), which the same loop waits for exactly.
+gevent's own timers have steps of a millisecond (libev waits in epoll with whole milliseconds), which is as long as a
+small model takes. Linux has timers that are files (timerfd_create(2)), which the same loop waits for exactly.
 """
 
 from __future__ import annotations

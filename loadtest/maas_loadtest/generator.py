@@ -220,6 +220,8 @@ class Generator:
             recorder.failed(window, model, "timeout", "no answer when the run ended", reached=False)
             raise
         done_ns = time.monotonic_ns()
+        if prepared.expected_version not in ("", reply.version):
+            expected = None
         if expected is not None and (wrong := self._difference(sender, prepared, reply, expected)):
             recorder.compared(model, right=False)
             error = SendFailed("wrong_answer", wrong)
@@ -229,7 +231,16 @@ class Generator:
         if expected is not None:
             recorder.compared(model, right=True)
         items = 1 if prepared.kind == "sequence" else prepared.items
-        response_us = recorder.answered(window, model, reply.version, due_ns, sent_ns, done_ns, items, reply.size_bytes)
+        response_us = recorder.answered(
+            window,
+            model,
+            reply.version,
+            due_ns=due_ns,
+            sent_ns=sent_ns,
+            done_ns=done_ns,
+            items=items,
+            size_bytes=reply.size_bytes,
+        )
         if prepared.kind == "stream":
             recorder.streamed(model, due_ns, reply.parts_ns)
         self._tell_locust(model, response_us / 1000, reply.size_bytes, None)
@@ -280,7 +291,7 @@ class Generator:
             for wire in prepared.wires:
                 self._sender.send(prepared, wire)
         except SendFailed:
-            # What fails now fails in the measurement too, and is counted there. A dead server is not asked without pause.
+            # What fails now fails in the measurement too and is counted there; a dead server is asked with pauses.
             gevent.sleep(0.1)
 
 

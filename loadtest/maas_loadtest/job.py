@@ -12,7 +12,7 @@ from maas_client._cli.exit_codes import errors_as_exit_codes
 from maas_client._options import Options
 from maas_client._url import Endpoint
 from maas_core.errors import NotReachable, WrongUse
-from maas_core.golden import Array, Tensors
+from maas_core.golden import Array
 from maas_core.manifest import Manifest
 from maas_core.service_level import ServiceLevel, parse_service_level
 from maas_loadtest.arrivals import KINDS, Kind, Stage, arrivals
@@ -23,7 +23,7 @@ from maas_loadtest.replay import replayed
 from maas_loadtest.report_model import InputEntry, TargetEntry
 from maas_loadtest.scenario import Scenario
 from maas_loadtest.schedule import Schedule, choose, mark
-from maas_loadtest.sending import Sender, SendFailed
+from maas_loadtest.sending import Reply, Sender, SendFailed
 from maas_loadtest.settings import ModelChoice, Settings
 from maas_loadtest.values import values_for
 
@@ -123,7 +123,7 @@ def _part(
     values = values_for(spec, choice.version, settings)
     encoder = Encoder(spec, choice.version, endpoint, headers)
     tolerances = _tolerances(values.manifest)
-    some = [encoder.prepare(sample, tolerances) for sample in values.samples]
+    some = [encoder.prepare(sample, tolerances, values.version) for sample in values.samples]
     entry = InputEntry(
         model=choice.name,
         source=values.source,
@@ -173,25 +173,33 @@ def _tried(
     sender = make_sender({"url": str(endpoint), "headers": headers, "timeout_s": settings.timeout})
     try:
         if prepared[0].expected:
-            _first_answers(sender, prepared[0], endpoint, source)
+            _replies(sender, prepared[0], endpoint, source)
             return list(prepared)
-        return [replace(one, expected=_first_answers(sender, one, endpoint, source)) for one in prepared]
+        return [_learned(sender, one, endpoint, source) for one in prepared]
     finally:
         sender.close()
 
 
-def _first_answers(sender: Sender, prepared: Prepared, endpoint: Endpoint, source: str) -> tuple[Tensors, ...]:
-    """Of each step of a sequence; none of a stream, which need not say the same twice."""
+def _learned(sender: Sender, prepared: Prepared, endpoint: Endpoint, source: str) -> Prepared:
+    """With the server's own answers as the right ones; of a stream without, which need not say the same twice."""
+    replies = _replies(sender, prepared, endpoint, source)
+    if prepared.kind == "stream":
+        return prepared
+    answers = tuple(sender.outputs(prepared, reply) for reply in replies)
+    return replace(prepared, expected=answers, expected_version=replies[0].version)
+
+
+def _replies(sender: Sender, prepared: Prepared, endpoint: Endpoint, source: str) -> list[Reply]:
+    """The answers to each step."""
     one = prepared.with_new_id(is_grpc=endpoint.is_grpc) if prepared.kind == "sequence" else prepared
     try:
-        replies = [sender.send(one, wire) for wire in one.wires]
+        return [sender.send(one, wire) for wire in one.wires]
     except SendFailed as error:
         message = f"{one.model} at {endpoint} failed the first request: {error.message}"
         if error.kind != "status":
             raise NotReachable(message, "is it the right address?") from error
         mend = "its inputs are made up: pass real ones with --inputs FILE,FILE" if source == "generated" else ""
         raise WrongUse(message, mend or "look at the server's log") from error
-    return () if one.kind == "stream" else tuple(sender.outputs(one, reply) for reply in replies)
 
 
 def _schedule(

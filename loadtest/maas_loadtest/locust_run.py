@@ -1,7 +1,7 @@
 """Between Locust and a run: options, events, messages, and the way in which Locust counts response times.
 
-Everything goes by Locust's own extension points, so that a scenario runs with plain ``locust -f`` as well, with its page,
-with ``--processes``, and with masters and workers on several machines.
+Everything goes by Locust's own extension points, so that a scenario runs with plain ``locust -f`` as well, with its
+page, with ``--processes``, and with masters and workers on several machines.
 """
 
 from __future__ import annotations

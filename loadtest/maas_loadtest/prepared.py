@@ -1,6 +1,6 @@
 """Requests as bytes, made before the run, so that sending one costs nothing but sending it.
 
-They travel from master to workers in Locust's messages: a worker needs neither golden samples nor the files of the user.
+They travel from master to workers in Locust's messages: a worker needs neither golden samples nor the user's files.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Prepared:
         items: batch elements, of a sequence steps.
         placeholder: the sequence's id in ``wires``, which is replaced for each sequence; 0 in others.
         expected: the right outputs of each answer; empty where none are known. Of a stream: all answers, joined.
+        expected_version: which version answers so; "" where any does.
         tolerances: absolute and relative, by Triton datatype.
     """
 
@@ -45,6 +46,7 @@ class Prepared:
     items: int
     placeholder: int = 0
     expected: tuple[Tensors, ...] = ()
+    expected_version: str = ""
     tolerances: Mapping[str, tuple[float, float]] | None = None
 
     def with_new_id(self, *, is_grpc: bool) -> Prepared:
@@ -94,6 +96,7 @@ def to_message(prepared: Prepared) -> dict[str, Any]:
         "expected": [
             {name: _array_to_message(value) for name, value in outputs.items()} for outputs in prepared.expected
         ],
+        "expected_version": prepared.expected_version,
         "tolerances": {name: list(pair) for name, pair in (prepared.tolerances or {}).items()},
     }
 
@@ -110,6 +113,7 @@ def from_message(message: Mapping[str, Any]) -> Prepared:
         expected=tuple(
             {name: _array_from_message(value) for name, value in outputs.items()} for outputs in message["expected"]
         ),
+        expected_version=message["expected_version"],
         tolerances={name: (pair[0], pair[1]) for name, pair in message["tolerances"].items()},
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,16 @@ class Recorder:
         self._sent_ns.append(sent_ns)
 
     def answered(
-        self, window: int, model: str, version: str, due_ns: int, sent_ns: int, done_ns: int, items: int, size_bytes: int
+        self,
+        window: int,
+        model: str,
+        version: str,
+        *,
+        due_ns: int,
+        sent_ns: int,
+        done_ns: int,
+        items: int,
+        size_bytes: int,
     ) -> int:
         """A good answer; the response time in microseconds comes back."""
         response_us = (done_ns - due_ns) // _NS_PER_US
@@ -112,9 +122,7 @@ class Recorder:
         of_model.counts["tokens"] += len(parts_ns)
         if parts_ns:
             of_model.first_us.append((parts_ns[0] - due_ns) // _NS_PER_US)
-            of_model.between_us += [
-                (after - before) // _NS_PER_US for before, after in zip(parts_ns, parts_ns[1:], strict=False)
-            ]
+            of_model.between_us += [(after - before) // _NS_PER_US for before, after in pairwise(parts_ns)]
 
     def failed(self, window: int, model: str, kind: str, message: str, *, reached: bool) -> None:
         """No good answer. ``reached``: the server counted the request as an execution of the model all the same."""
@@ -158,7 +166,7 @@ class Recorder:
     def gap_error_us(self) -> float | None:
         """How far the distances between sends were from the planned ones: the Wasserstein distance of the two samples.
 
-        Source: Villani, "Topics in Optimal Transportation", 2.2: in one dimension the mean distance of the sorted values.
+        Source: Villani, "Topics in Optimal Transportation", 2.2: in one dimension the mean distance of sorted values.
         """
         if len(self._sent_ns) < 2:
             return None

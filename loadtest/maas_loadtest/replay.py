@@ -1,7 +1,7 @@
 """A recorded trace as a schedule: the same models at the same distances, with requests of our own making.
 
-A trace tells when what was called, not what was in it. Requests of one sequence become one sequence that starts with the
-first of them; its steps follow as they are answered.
+A trace tells when what was called, not what was in it. Requests of one sequence become one sequence that starts with
+the first of them; its steps follow as they are answered.
 """
 
 from __future__ import annotations

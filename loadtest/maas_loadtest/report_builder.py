@@ -207,10 +207,7 @@ def _parts(tally: Tally, job: Job, window_s: float, *, is_open: bool) -> list[fl
 
 
 def _schedule(scenario: Scenario, settings: Settings, job: Job) -> ScheduleEntry:
-    if job.schedule is None:
-        kind = "closed"
-    else:
-        kind = "trace" if scenario.replays else settings.arrivals
+    kind = "trace" if scenario.replays else settings.arrivals if job.schedule is not None else "closed"
     stages = () if job.schedule is None else tuple((stage.duration_s, stage.rate_per_s) for stage in job.stages)
     return ScheduleEntry(
         arrivals=kind,

@@ -1,7 +1,7 @@
 """Running a scenario from outside: Locust as a process of its own, its events, its end.
 
-Locust patches the standard library for gevent as soon as it is imported. A process of its own keeps that away from whoever
-wants a load test.
+Locust patches the standard library for gevent as soon as it is imported. A process of its own keeps that away from
+whoever wants a load test.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def scenario_file(name: str) -> Path:
     if own.suffix == ".py" and own.is_file():
         return own
     if name not in scenario_names():
-        raise WrongUse(f"{name!r} is no scenario", f"choose one of {', '.join(scenario_names())}, or name a Locust file")
+        raise WrongUse(
+            f"{name!r} is no scenario", f"choose one of {', '.join(scenario_names())}, or name a Locust file"
+        )
     return scenarios_dir() / f"{name}.py"
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from maas_loadtest.report_model import LoadReport
 
 
+_LIVE = ("offered_per_s", "answered_per_s", "p50_us", "p99_us", "answered", "errors", "dropped", "in_flight")
+
+
 def _with_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(OPTIONS):
         shown = "" if option.default is None else f"  [default: {option.default}]"
@@ -106,8 +109,7 @@ def _told(scenario: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
                 table = stack.enter_context(LiveTable(f"{scenario}: {models}", event["duration_s"]))
                 table.update(-event["warmup_s"], [])
             elif event["event"] == "progress" and table is not None:
-                names = ("offered_per_s", "answered_per_s", "p50_us", "p99_us", "answered", "errors", "dropped", "in_flight")
-                row = LiveRow(name=models, **{name: event[name] for name in names})
+                row = LiveRow(name=models, **{name: event[name] for name in _LIVE})
                 table.update(event["at_s"], [row], f"generator {event['cpu_percent']:.0f} % of a core")
 
         yield tell
@@ -137,8 +139,8 @@ def _in_words(report: LoadReport, summary: Mapping[str, Any]) -> str:
     lines = [
         f"{report.verdict.status}: {report.scenario.question}",
         *(f"  not held: {reason}" for reason in report.verdict.reasons),
-        f"  {totals.answered:,} answered, {totals.errors:,} errors, {totals.dropped:,} dropped in {report.duration_s:.1f} s"
-        f" ({report.scenario.loop} loop): {totals.achieved_per_s:,.1f} of {totals.offered_per_s:,.1f} per second",
+        f"  {totals.answered:,} answered, {totals.errors:,} errors, {totals.dropped:,} dropped "
+        f"in {report.duration_s:.1f} s ({report.scenario.loop} loop): {totals.achieved_per_s:,.1f} of {totals.offered_per_s:,.1f} per second",
         f"  {'':10}" + "".join(f"{'p' + format(one.percent, 'g'):>10}" for one in report.response.percentiles),
     ]
     rows = [("response", report.response), ("service", report.service)]
@@ -151,9 +153,9 @@ def _in_words(report: LoadReport, summary: Mapping[str, Any]) -> str:
     if not all(one.supported for one in report.response.percentiles):
         lines.append("  * too few answers for a claim about this percentile")
     lines += [
-        f"  {one.model} {one.version} at the server: queue {one.queue_us / 1000:.3f}, input {one.compute_input_us / 1000:.3f}, "
-        f"infer {one.compute_infer_us / 1000:.3f}, output {one.compute_output_us / 1000:.3f} ms in the mean; "
-        f"{one.inferences / max(1, one.executions):.2f} per batch"
+        f"  {one.model} {one.version} at the server, in the mean: queue {one.queue_us / 1000:.3f}, "
+        f"input {one.compute_input_us / 1000:.3f}, infer {one.compute_infer_us / 1000:.3f}, "
+        f"output {one.compute_output_us / 1000:.3f} ms; {one.inferences / max(1, one.executions):.2f} per batch"
         for one in report.server
     ]
     lines += [f"  {entry.count:,} × {entry.kind}: {entry.message}" for entry in report.errors[:5]]

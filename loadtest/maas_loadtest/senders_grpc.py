@@ -1,7 +1,7 @@
 """gRPC for load: messages that were serialized before the run, and answers that are read only as far as needed.
 
-Under gevent grpcio must be told of it before the first channel, and channels must be made after a fork: the sender is made
-where it is used.
+Under gevent grpcio must be told of it before the first channel, and channels must be made after a fork: the sender is
+made where it is used.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """HTTP for load: whole requests as bytes over kept connections, and just as much reading of HTTP as the answers need.
 
-Source: RFC 9112. Under gevent the sockets of the standard library are cooperative; the sender itself does not know of it.
+Source: RFC 9112. Under gevent the sockets of the standard library are cooperative; the sender does not know of it.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import http.client
 import json
 import ssl
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Protocol
 
 import grpc
@@ -130,7 +131,7 @@ def figures(before: Snapshot, after: Snapshot) -> list[ServerFigures]:
 def windows(snapshots: Sequence[tuple[float, Snapshot]]) -> list[ServerWindow]:
     """The time line: what happened between each two snapshots that follow each other, taken at these seconds."""
     result = []
-    for (start_s, before), (end_s, after) in zip(snapshots, snapshots[1:], strict=False):
+    for (start_s, before), (end_s, after) in pairwise(snapshots):
         for one in figures(before, after):
             result.append(
                 ServerWindow(

@@ -50,9 +50,7 @@ OPTIONS = (
     Option("callers", "count", None, "Callers of a closed loop, each with one request under way."),
     Option("in_flight", "count", 512, "Requests that may be under way at a time; what cannot be sent is dropped."),
     Option("batch_size", "count", None, "Rows of each request."),
-    Option(
-        "inputs", "text", "auto", "golden, generated, auto (golden if there are any), or files with commas between."
-    ),
+    Option("inputs", "text", "auto", "golden, generated, auto (golden if there are any), or files, commas between."),
     Option("steps", "count", 8, "Steps of each sequence, where the golden samples are longer."),
     Option("seed", "count", 0, "Of schedule, choice of inputs and choice of compared answers."),
     Option("slo", "text", None, "The objective, e.g. p99=20ms,errors=0.1%; default: the model's own."),
@@ -194,7 +192,5 @@ def _model(text: str) -> ModelChoice:
     found = _MODEL.fullmatch(text)
     weight = float((found and found["weight"]) or 1)
     if found is None or not is_model_name(found["name"]) or not weight:
-        raise WrongUse(
-            f"--model {text!r} is none", "write MODEL, MODEL@VERSION or MODEL=WEIGHT, commas between several"
-        )
+        raise WrongUse(f"--model {text!r} is none", "write MODEL, MODEL@VERSION, or several with weights: a=3,b=1")
     return ModelChoice(found["name"], found["version"] or "", weight)

@@ -30,11 +30,13 @@ class Values:
         source: ``golden``, ``generated`` or ``files``.
         samples: of a stateful model the first axis counts the steps of one sequence.
         manifest: of the served version, where the repository has it.
+        version: whose right answers they are; "" where these are not known.
     """
 
     source: str
     samples: tuple[Sample, ...]
     manifest: Manifest | None
+    version: str = ""
 
 
 def values_for(spec: ModelSpec, version: str, settings: Settings) -> Values:
@@ -62,7 +64,7 @@ def values_for(spec: ModelSpec, version: str, settings: Settings) -> Values:
         if folder and (folder / GOLDEN_FILE).is_file():
             samples = _golden(spec, load_golden(folder / GOLDEN_FILE), settings)
             if samples:
-                return Values("golden", samples, manifest)
+                return Values("golden", samples, manifest, folder.name)
         if settings.inputs == "golden":
             raise WrongUse(
                 f"{settings.repository} holds no golden samples of {spec.name} {version}".rstrip(),

@@ -113,8 +113,10 @@ def _of_the_run(facts: Facts, level: ServiceLevel | None) -> list[Check]:
 
 
 def _answers_needed(level: ServiceLevel | None) -> int:
-    percents = [percent_of(name) for name in (level.limits_ms if level else ()) if name.startswith("p")]
-    return samples_needed(max(percents, default=_DEFAULT_PERCENT))
+    if level is None:
+        return samples_needed(_DEFAULT_PERCENT)
+    percents = [percent_of(name) for name in level.limits_ms if name.startswith("p")]
+    return samples_needed(max(percents)) if percents else 1
 
 
 def _of_the_load(facts: Facts) -> list[Check]:
