@@ -49,6 +49,8 @@ def listener(address: str, port: int, state_dir: Path, admission: AdmissionSetti
 
 
 def _connection_manager(state_dir: Path, admission: AdmissionSettings) -> Json:
+    limits = connection_manager(admission)
+    replies = [*limits["local_reply_config"]["mappers"], _errors_as_json()]
     return {
         "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": LISTENER_NAME,
@@ -62,12 +64,13 @@ def _connection_manager(state_dir: Path, admission: AdmissionSettings) -> Json:
             },
         },
         # Nobody counts as one of us: who does may set x-envoy-* headers, and so have steps of sequences retried.
+        # Without any address all private ones would count; this one is nobody's (RFC 5737).
         "use_remote_address": True,
-        "internal_address_config": {"cidr_ranges": []},
+        "internal_address_config": {"cidr_ranges": [{"address_prefix": "192.0.2.0", "prefix_len": 32}]},
         "http_filters": [*http_filters(admission), _affinity(), _router()],
         "access_log": access_loggers(admission),
-        "local_reply_config": {"mappers": [_errors_as_json()]},
-        **connection_manager(admission),
+        **limits,
+        "local_reply_config": {"mappers": replies},
     }
 
 

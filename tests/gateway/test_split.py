@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from maas_gateway.routing import Routing, Split
+from tests.gateway.pressure import Pressure
 from tests.gateway.running import (
     Caller,
     Gateway,
-    GrpcCaller,
     HttpCaller,
     Reply,
     running_gateway,
@@ -89,43 +89,6 @@ def test_only_the_model_that_is_split_goes_to_the_candidate(gateway: Gateway, se
     with gateway.callers() as callers:
         for caller in callers:
             assert caller.infer(MODEL).version == STABLE
-
-
-class Pressure:
-    """Callers that ask without a pause, and keep every reply that was not good."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self.bad: list[Reply | str] = []
-        self.versions: Counter[str] = Counter()
-        self._stop = threading.Event()
-        makes = [lambda: HttpCaller(gateway.url), lambda: GrpcCaller(gateway.grpc)] * 2
-        self._threads = [threading.Thread(target=self._ask, args=(make(), n)) for n, make in enumerate(makes)]
-
-    def __enter__(self) -> Pressure:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, caller: Caller, number: int) -> None:
-        asked = 0
-        while not self._stop.is_set():
-            asked += 1
-            try:
-                # One connection for all of it: a dropped one is an error here.
-                reply = caller.infer(headers={"x-caller-id": f"{number}-{asked}"})
-            except OSError as error:
-                self.bad.append(repr(error))
-                return
-            self.versions[reply.version] += 1
-            if not reply.is_good:
-                self.bad.append(reply)
-            time.sleep(0.002)
-        caller.close()
 
 
 def test_no_request_fails_and_no_connection_drops_while_weights_are_switched_50_times(

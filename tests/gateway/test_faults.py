@@ -1,0 +1,124 @@
+"""What callers notice of a server that dies, or answers that it cannot now."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from maas_gateway.routing import Routing, Split, Upstream
+from tests.gateway.flaky_server import Overloaded
+from tests.gateway.pressure import Pressure
+from tests.gateway.running import Gateway, running_gateway, upstream, wait_until
+from tests.loadtest.stub_server import MODEL, Stub, stub_server
+
+STABLE, CANDIDATE = "1", "2"
+GONE = Upstream(http="127.0.0.1:9", grpc="127.0.0.1:9")
+
+
+@pytest.fixture(scope="module")
+def stable() -> Iterator[Stub]:
+    with stub_server(versions=STABLE) as stub:
+        yield stub
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, stable: Stub) -> Iterator[Gateway]:
+    with running_gateway(tmp_path_factory.mktemp("gateway") / "state", upstream(stable)) as gateway:
+        yield gateway
+
+
+def all_to(candidate: Upstream, stable: Stub) -> Routing:
+    return Routing(stable=upstream(stable), candidate=candidate, splits={MODEL: Split(candidate_percent=100)})
+
+
+def test_when_the_candidate_is_killed_its_callers_are_answered_by_the_stable_server(
+    gateway: Gateway, stable: Stub
+) -> None:
+    with stub_server(versions=CANDIDATE) as candidate:
+        gateway.split(stable, candidate, 100)
+        with Pressure(gateway) as pressure:
+            wait_until(lambda: pressure.versions[CANDIDATE] > 50, "answers of the candidate")
+            os.kill(candidate.pid, signal.SIGKILL)
+            wait_until(lambda: pressure.versions[STABLE] > 200, "answers of the stable server")
+    # Only what was being asked in that moment may fail, and in a way that tells a client to ask again.
+    assert len(pressure.bad) <= pressure.callers, pressure.bad
+    assert all(not isinstance(reply, str) and reply.status in (503, 14) for reply in pressure.bad), pressure.bad
+    requests = gateway.state / "usage" / "requests.jsonl"
+    wait_until(lambda: '"side":"stable"' in requests.read_text(), "lines of the requests that the stable server took")
+    lines = [json.loads(line) for line in requests.read_text().splitlines()]
+    assert {line["aimed_at"] for line in lines if line["side"] == "stable"} == {"candidate"}
+
+
+def test_a_candidate_that_was_never_there_fails_nobody(gateway: Gateway, stable: Stub) -> None:
+    gateway.route(all_to(GONE, stable))
+    with gateway.callers() as callers:
+        for caller in callers:
+            for _ in range(20):
+                reply = caller.infer()
+                assert (reply.version, reply.side) == (STABLE, "stable")
+
+
+def test_a_candidate_that_cannot_now_is_replaced_within_the_request(gateway: Gateway, stable: Stub) -> None:
+    overloaded = Overloaded()
+    with overloaded.served() as candidate:
+        gateway.route(all_to(candidate, stable))
+        with gateway.callers() as callers:
+            for caller in callers:
+                assert caller.infer().version == STABLE
+        assert overloaded.asked >= 1
+
+
+def test_a_candidate_that_keeps_failing_is_no_longer_asked(gateway: Gateway, stable: Stub) -> None:
+    overloaded = Overloaded()
+    with overloaded.served() as candidate:
+        gateway.route(all_to(candidate, stable))
+        with gateway.callers() as (http, _):
+            for _ in range(60):
+                assert http.infer().version == STABLE
+        assert overloaded.asked < 30
+
+
+def test_a_request_is_tried_again_but_a_step_of_a_sequence_never(tmp_path: Path) -> None:
+    overloaded = Overloaded()
+    with (
+        overloaded.served() as only,
+        running_gateway(tmp_path / "state", only, "--retries", "2") as gateway,
+        gateway.callers() as callers,
+    ):
+        for caller, status in zip(callers, (503, 14), strict=True):
+            overloaded.asked = 0
+            assert caller.infer().status == status
+            assert overloaded.asked == 3
+            for start in (True, False):
+                overloaded.asked = 0
+                assert caller.infer(parameters={"sequence_id": 5, "sequence_start": start}).status == status
+                assert overloaded.asked == 1
+            # Nor where the caller asks Envoy itself for it.
+            overloaded.asked = 0
+            insists = {"x-envoy-retry-on": "5xx,gateway-error,unavailable", "x-envoy-max-retries": "5"}
+            assert caller.infer(headers=insists, parameters={"sequence_id": 5}).status == status
+            assert overloaded.asked == 1
+
+
+def test_an_error_of_the_gateway_looks_like_one_of_triton(tmp_path: Path) -> None:
+    with running_gateway(tmp_path / "state", GONE) as gateway, gateway.callers() as (http, grpc):
+        by_http = http.infer()
+        assert by_http.status == 503
+        assert json.loads(by_http.text).keys() == {"error"}
+        assert grpc.infer().status == 14
+
+
+def test_a_server_that_comes_later_is_found(tmp_path: Path, stable: Stub) -> None:
+    with running_gateway(tmp_path / "state", GONE) as gateway, gateway.callers() as (http, _):
+        assert http.infer().status == 503
+        gateway.route(Routing(stable=upstream(stable)))
+        deadline = time.monotonic() + 10
+        while not (reply := http.infer()).is_good and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert reply.version == STABLE
