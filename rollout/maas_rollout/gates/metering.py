@@ -130,7 +130,7 @@ def as_request(entry: dict[str, Any]) -> Request | None:
     if status in _AT_THE_GATEWAY or grpc_status in _GRPC_AT_THE_GATEWAY or _CALLER_LEFT in (entry.get("flags") or ""):
         return None
     failed = status >= _SERVER_ERROR or status == 0 or grpc_status in _GRPC_SERVER_ERRORS
-    # A further attempt, or the stable server in place of the candidate, spares the caller the failure, and not the server.
+    # A further attempt, or an answer of the stable in place of the candidate, spares the caller the failure, no more.
     failed = failed or _number(entry, "attempts") > 1 or entry.get("side") != side
     duration_us = _number(entry, "duration_us")
     items = _number(entry, "items") or 1

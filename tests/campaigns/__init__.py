@@ -1,0 +1,1 @@
+"""Long measurements of rollouts under traffic: ``python -m tests.campaigns.NAME``; exit code 1: it did not hold."""

@@ -1,0 +1,108 @@
+"""Whole rollouts in a row under traffic: no request fails, and each answer is of a version that served then.
+
+``python -m tests.campaigns.rollouts --count 30``
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import click
+import numpy as np
+
+from maas_core.releases import read_entries
+from tests.campaigns.callers import Answer, calling
+from tests.campaigns.serving_times import entries_of, last_rollout, serving_times, strangers
+from tests.campaigns.stack import Stack, stack, table
+from tests.campaigns.versions import make_version
+
+_SETTLE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Whole:
+    """One rollout.
+
+    Attributes:
+        outcome: as the journal says.
+        version: the version that it was about.
+        said: the last line of the command, where it did not end well.
+    """
+
+    outcome: str
+    version: int
+    seconds: float
+    said: str = ""
+
+
+@click.command(epilog="Example: python -m tests.campaigns.rollouts --count 30")
+@click.option("--count", default=30, show_default=True)
+@click.option("--rate", default=200.0, show_default=True, help="Requests per second, half over each protocol.")
+@click.option("--steps", default="25,50,100", show_default=True)
+@click.option("--interval", "interval_s", default=10.0, show_default=True, help="Seconds.")
+def rollouts(count: int, rate: float, steps: str, interval_s: float) -> None:
+    """Releases build after build, each with a factor of its own, and compares every answer."""
+    with stack() as running:
+        factors = {running.first: 1.0}
+        rows = []
+        with calling(running.http, running.http, rate) as record:
+            time.sleep(_SETTLE_S)
+            for build in range(1, count + 1):
+                began_s = time.time()
+                done = release(running, build, steps, interval_s)
+                factors[done.version] = float(build + 1)
+                rows.append(row(build, done, record.since(began_s)))
+                click.echo(table(_TITLE, [rows[-1]]).splitlines()[-1])
+            time.sleep(_SETTLE_S)
+        problems = judged(running, record.answers, factors)
+    click.echo("\n" + table(_TITLE, rows))
+    not_promoted = sum(cells[2] != "promoted" for cells in rows)
+    click.echo(
+        f"{len(record.answers):,} answers; {count - not_promoted} of {count} rollouts promoted (the same bytes but"
+    )
+    click.echo("for the factor: who is not, is a false alarm)")
+    for problem, times in Counter(problems).most_common(10):
+        click.echo(f"PROBLEM {times} × {problem}")
+    sys.exit(1 if problems or not_promoted > 1 else 0)
+
+
+_TITLE = ("build", "version", "outcome", "seconds", "answers", "failed", "by version", "p50 ms", "p99 ms", "why")
+
+
+def release(running: Stack, build: int, steps: str, interval_s: float) -> Whole:
+    """One rollout, to its end."""
+    bundle = make_version(running.work / "bundles", build, factor=build + 1)
+    began_s = time.monotonic()
+    done = running.rollout(bundle, steps, interval_s)
+    took_s = time.monotonic() - began_s
+    entries = entries_of(running.journal, last_rollout(running.journal))
+    end = next((entry for entry in entries if entry.kind == "end"), None)
+    outcome = end.data["outcome"] if end else "not ended"
+    why = end.data["why"] if end and outcome != "promoted" else done.stderr.strip()[-200:]
+    published = next((e for e in entries if e.kind == "done" and e.data["step"] == "publish"), None)
+    version = next(iter(published.data["evidence"]["versions"].values())) if published else 0
+    return Whole(outcome, version, took_s, why)
+
+
+def row(build: int, done: Whole, answers: list[Answer]) -> list[object]:
+    """A line of the table."""
+    good = [answer for answer in answers if not answer.error]
+    p50, p99 = np.percentile([answer.latency_ms for answer in good], [50, 99]) if good else (0.0, 0.0)
+    by_version = " ".join(f"{v}:{n}" for v, n in sorted(Counter(answer.version for answer in good).items()))
+    failed = len(answers) - len(good)
+    figures = [f"{done.seconds:.0f}", len(answers), failed, by_version, f"{p50:.1f}", f"{p99:.0f}"]
+    return [build, done.version, done.outcome, *figures, done.said]
+
+
+def judged(running: Stack, answers: list[Answer], factors: dict[int, float]) -> list[str]:
+    """Everything that should not have happened."""
+    failed = [f"{answer.protocol}: {answer.error}" for answer in answers if answer.error]
+    times = serving_times(read_entries(running.journal), running.first)
+    return [*failed, *strangers([answer for answer in answers if not answer.error], times, factors)]
+
+
+if __name__ == "__main__":
+    rollouts()
