@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,16 +66,18 @@ def verify_bundle(
     bundles = bundle.absolute().parent.parent
     requires = required_digests(model, bundles)
     rungs = [] if numbers_only else [_files_rung(bundle, manifest)]
-    if manifest.format == INT8 and isinstance(model, TorchModel):
-        task, own_rungs = int8_rungs(model, manifest, bundle, seed, data)
-    else:
-        task, own_rungs = _own_rungs(model, manifest, bundle, bundles, seed)
-    rungs += own_rungs
+    with _scratch_server(
+        model, bundle, bundles, wanted=not (url or offline or manifest.format == TENSORRT)
+    ) as starting:
+        if manifest.format == INT8 and isinstance(model, TorchModel):
+            task, own_rungs = int8_rungs(model, manifest, bundle, seed, data)
+        else:
+            task, own_rungs = _own_rungs(model, manifest, bundle, bundles, seed)
+        rungs += own_rungs
+        if starting is not None:
+            rungs += _served_rungs(starting.result(), model, task)
     if url:
         rungs.append(served_rung(url.partition(":")[0], url, model, task))
-    elif manifest.format != TENSORRT and not offline:
-        with _scratch_server(model, bundle, bundles) as served:
-            rungs += _served_rungs(served, model, task)
     verification = Verification(
         passed=all(rung.passed for rung in rungs),
         digest=payload_digest(file_entries(bundle)),
@@ -137,8 +140,16 @@ def _weights_of(model: CatalogueModel, manifest: Manifest, bundles: Path) -> dic
 
 
 @contextmanager
-def _scratch_server(model: CatalogueModel, bundle: Path, bundles: Path) -> Iterator[Served]:
-    """A server of its own over a repository that holds nothing but this bundle and its steps."""
+def _scratch_server(
+    model: CatalogueModel, bundle: Path, bundles: Path, *, wanted: bool
+) -> Iterator[Future[Served] | None]:
+    """A server of its own over a repository that holds nothing but this bundle and its steps, or none.
+
+    It starts while the rungs before it are climbed.
+    """
+    if not wanted:
+        yield None
+        return
     name = f"verify-{os.getpid()}-{model.name}"
     repository = build_dir() / "scratch" / name
     try:
@@ -146,8 +157,12 @@ def _scratch_server(model: CatalogueModel, bundle: Path, bundles: Path) -> Itera
         _place(bundle, repository / model.name)
         for required in requirements(model):
             _place(bundles / required / model.part(required).bundle_format, repository / required)
-        with serve(repository, view=name) as served:
-            yield served
+        with ThreadPoolExecutor(1) as pool, ExitStack() as running:
+            starting = pool.submit(running.enter_context, serve(repository, view=name))
+            try:
+                yield starting
+            finally:
+                wait([starting])
     finally:
         shutil.rmtree(repository, ignore_errors=True)
         shutil.rmtree(view_dir(name), ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
@@ -36,9 +37,9 @@ _LABELS = tuple(LANGUAGES)
 _LABEL_SMOOTHING = 0.1
 _GROUP_ROWS = 60_013
 _RECIPE = Recipe(
-    epochs=8,
+    epochs=12,
     batch_size=128,
-    learning_rate=4e-3,
+    learning_rate=3e-3,
     weight_decay=0.1,
     optimizer="adamw",
     warmup_share=0.05,
@@ -149,7 +150,7 @@ class LanguageRnn(LanguageNetwork):
         limits=_LIMITS,
     )
     example = MappingProxyType({"tokens": Path("examples/language_rnn/tokens.json")})
-    recipe = _RECIPE
+    recipe = replace(_RECIPE, epochs=8, learning_rate=4e-3)
 
     def build(self) -> nn.Module:
         """The network with fresh weights."""
@@ -206,7 +207,7 @@ class LanguageTransformer(LanguageNetwork):
         limits=_LIMITS,
     )
     example = MappingProxyType({"tokens": Path("examples/language_transformer/tokens.json")})
-    recipe = _RECIPE
+    recipe = replace(_RECIPE, epochs=14)
 
     def build(self) -> nn.Module:
         """The network with fresh weights."""
