@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -74,12 +74,15 @@ class Draws:
     offered: Floats
     length_s: Floats
 
+    @cached_property
+    def _cumulated(self) -> Floats:
+        return np.cumsum(self.counts, axis=1)
+
     def percentile_us(self, percent: float) -> Floats:
         """[B]; not a number where nothing was answered."""
-        cumulated = np.cumsum(self.counts, axis=1)
-        totals = cumulated[:, -1]
+        totals = self._cumulated[:, -1]
         rank = np.maximum(1, np.floor(percent * totals / 100 + 0.5))
-        found = self.values_us[(cumulated < rank[:, None]).sum(axis=1).clip(max=len(self.values_us) - 1)]
+        found = self.values_us[np.argmax(self._cumulated >= rank[:, None], axis=1)]
         return np.where(totals > 0, found, np.nan).astype(np.float64)
 
     def mean_us(self) -> Floats:
