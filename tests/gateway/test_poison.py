@@ -11,15 +11,9 @@ import pytest
 
 from maas_client import Client
 from tests.gateway.poison_corpus import chunked, document, grpc_cases, http_cases
-from tests.gateway.throwaway import Behind, behind_gateway, channel_to, code_of, status_of
+from tests.gateway.throwaway import Behind, channel_to, code_of, status_of
 
 AT_LEAST = 60
-
-
-@pytest.fixture(scope="module")
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
-    with behind_gateway(tmp_path_factory.mktemp("poison"), "--no-keys") as behind:
-        yield behind
 
 
 @pytest.fixture

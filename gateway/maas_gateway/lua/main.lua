@@ -74,7 +74,9 @@ local function admit(handle, headers, content_type)
   if route.model then
     keys.check_model(key, route.model)
     headers:replace("x-maas-model", route.model)
-    headers:replace("x-maas-version", route.version or "")
+    if route.version then
+      headers:replace("x-maas-version", route.version)
+    end
   end
   limits.check(key.tenant, handle)
   return route, key
@@ -119,11 +121,11 @@ local function call_model(headers, key, model, version)
     refuse(400, "model", "the request names no model")
   end
   routes.check_model(model)
+  headers:replace("x-maas-model", model)
   if version ~= "" then
     routes.check_version(version)
+    headers:replace("x-maas-version", version)
   end
-  headers:replace("x-maas-model", model)
-  headers:replace("x-maas-version", version)
   keys.check_model(key, model)
 end
 
