@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +87,11 @@ class EnvoyProcess:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
+
+    def reopen_logs(self) -> None:
+        """Has it write on into new files, the present ones having been moved away."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGUSR1)
 
     def stop(self, timeout_s: float) -> None:
         """Asks it to end, waits, and then kills it."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ROUTES_NAME = "routes"
 AFFINITY_FILTER = "maas.affinity"
 SIDE_HEADER = "x-maas-side"
+_ADMITTED_HEADER = "x-maas-kind"
 _MODEL_HEADER = "x-maas-model"
 _SEQUENCE_HEADER = "x-maas-sequence"
 _LOST: dict[Protocol, str] = {
@@ -66,7 +67,7 @@ class _RouteMaker:
     def __init__(self, protocol: Protocol, prefix: str, settings: ProxySettings) -> None:
         self._protocol = protocol
         self._settings = settings
-        self._match: Json = {"prefix": prefix, **({"grpc": {}} if protocol == "grpc" else {})}
+        self._prefix = prefix
 
     def step(self, side: Side) -> Json:
         """A step of a sequence: ``lua/affinity.lua`` said where to. It is never tried again."""
@@ -75,8 +76,7 @@ class _RouteMaker:
     def lost_step(self) -> Json:
         """A step of a sequence whose server is gone, and with it the state."""
         body = {"inline_string": _LOST[self._protocol]}
-        match = {**self._match, "headers": [_is(SIDE_HEADER, "candidate")]}
-        return {"match": match, "direct_response": {"status": 410, "body": body}}
+        return {"match": self._match([_is(SIDE_HEADER, "candidate")]), "direct_response": {"status": 410, "body": body}}
 
     def first_step(self, model: str, split: Split) -> Json:
         """Tells ``lua/affinity.lua`` the weight; it then has the route chosen anew."""
@@ -135,7 +135,12 @@ class _RouteMaker:
                 "max_stream_duration": seconds(self._settings.answer_timeout_s),
                 "grpc_timeout_header_max": seconds(self._settings.answer_timeout_s),
             }
-        return {"match": {**self._match, "headers": headers}, "route": {**action, **timeout}}
+        return {"match": self._match(headers), "route": {**action, **timeout}}
+
+    def _match(self, headers: list[Json]) -> Json:
+        # Without the header of the admission filter no route is found: where it failed, nothing goes on.
+        only_grpc: Json = {"grpc": {}} if self._protocol == "grpc" else {}
+        return {"prefix": self._prefix, "headers": [_has(_ADMITTED_HEADER), *headers], **only_grpc}
 
 
 def _share(cluster: str, weight: int) -> Json:

@@ -16,18 +16,21 @@ from maas_core.crash_loop import CrashLoop
 from maas_core.errors import MaasError, NotReachable, WrongUse
 from maas_core.events import EventLog
 from maas_core.ports import LOOPBACK, PortHold
+from maas_gateway.admission import prepare
 from maas_gateway.admission_settings import AdmissionSettings
 from maas_gateway.bootstrap import write_bootstrap
 from maas_gateway.comparison_sink import ComparisonSink
 from maas_gateway.envoy_admin import EnvoyAdmin
 from maas_gateway.envoy_process import EnvoyProcess, envoy_path, validate
 from maas_gateway.listener import listener
+from maas_gateway.metering import rotate_if_due
 from maas_gateway.routing import Routing, Upstream, read_revision, read_routing, wait_applied, write_routing
 from maas_gateway.settings import ProxySettings, write_proxy_settings
 from maas_gateway.state import GatewayState, published
 from maas_gateway.tls import TlsFiles, write_secrets
 
 _TICK_S = 0.1
+_ROTATION_S = 60.0
 _START_TIMEOUT_S = 30.0
 _EXIT_TIMEOUT_S = 5.0
 _REFUSE_AFTER_S = 1
@@ -106,9 +109,13 @@ class Supervisor:
             stack.enter_context(published(settings.state_dir, state))
             wait_applied(settings.state_dir, read_revision(settings.state_dir), _START_TIMEOUT_S)
             self._tell_ready(state)
+            next_rotation = time.monotonic()
             while not self._stop.is_set():
                 if (exit_code := self._envoy.wait(_TICK_S)) is not None:
                     self._start_again(program, bootstrap, exit_code)
+                if time.monotonic() >= next_rotation:
+                    next_rotation = time.monotonic() + _ROTATION_S
+                    rotate_if_due(settings.admission, self._envoy.reopen_logs)
             self._drain()
 
     def _prepare_routing(self) -> None:
@@ -135,7 +142,7 @@ class Supervisor:
         settings = self._settings
         if settings.tls is not None:
             write_secrets(settings.state_dir, settings.tls)
-        settings.admission.requests_file.parent.mkdir(parents=True, exist_ok=True)
+        prepare(settings.admission)
         reached = listener(settings.listen, ports["gateway"], settings.state_dir, settings.admission, settings.tls)
         return write_bootstrap(settings.state_dir, reached, ports["admin"], sink.ports, settings.admission.connections)
 
