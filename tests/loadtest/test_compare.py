@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,9 +79,8 @@ def test_the_gate_looks_only_at_the_figures_named(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_ruled_out_is_unclear_and_fails_a_strict_gate_only(tmp_path: Path) -> None:
-    short = {"windows": 12, "per_window": 60, "spread": 1.0}
-    base = Made(seed=1, **short)
-    made = Made(seed=2, **short)
+    base = Made(seed=1, windows=12, per_window=60, spread=1.0)
+    made = replace(base, seed=2)
     ended = against(made, "--gate", folder=tmp_path, base=base)
     assert ended.code == 0
     assert "UNCLEAR" in ended.out

@@ -20,7 +20,8 @@ from tests.loadtest.commands import run
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 ISO_LINE = (
     '{at}Z I 27663 infer_request.cc:905] "[request id: <id_unknown>] prepared: [0x0x7f48] request id: , '
-    "model: {model}, requested version: {version}, actual version: 1, flags: 0x0, correlation id: {sequence}, batch size: {items}, "
+    "model: {model}, requested version: {version}, actual version: 1, flags: 0x0, "
+    "correlation id: {sequence}, batch size: {items}, "
     'priority: 0, timeout (us): 0\\noriginal inputs:\\n"\n'
 )
 SHORT_LINE = ISO_LINE.replace("{at}Z I", "I1122 {at}")
