@@ -224,9 +224,8 @@ class Generator:
             expected = None
         if expected is not None and (wrong := self._difference(sender, prepared, reply, expected)):
             recorder.compared(model, right=False)
-            error = SendFailed("wrong_answer", wrong)
-            recorder.failed(window, model, error.kind, wrong, reached=True)
-            self._tell_locust(model, None, reply.size_bytes, error)
+            recorder.failed(window, model, "wrong_answer", wrong, reached=True)
+            self._tell_locust(model, None, reply.size_bytes, SendFailed("wrong_answer", wrong))
             return 0
         if expected is not None:
             recorder.compared(model, right=True)

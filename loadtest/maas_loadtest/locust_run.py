@@ -100,14 +100,12 @@ def install(scenario: Scenario) -> None:
     """Makes Locust know the scenario's options and run it."""
     locust.stats.bucket_response_time = bucket_ms  # type: ignore[assignment]  # Locust's documented hook; finer than int
 
-    @events.init_command_line_parser.add_listener
     def add_options(parser: Any) -> None:
         for option in OPTIONS:
             # All as text: one place checks them. Secrets do not show up on Locust's page.
             secret = {"env_var": "MAAS_API_KEY", "is_secret": True} if option.name == "api_key" else {}
             parser.add_argument(option.flag, dest=option.name, help=option.help.replace("%", "%%"), **secret)
 
-    @events.init.add_listener
     def on_init(environment: Any, **_: Any) -> None:
         try:
             scenario.run = LocustRun(scenario, environment)
@@ -115,17 +113,20 @@ def install(scenario: Scenario) -> None:
             click.echo(f"{scenario.name}: {error.format_message()}", err=True)
             sys.exit(error.exit_code)
 
-    @events.test_start.add_listener
     def on_test_start(environment: Any, **_: Any) -> None:
         scenario.running.on_test_start()
 
-    @events.test_stopping.add_listener
     def on_test_stopping(environment: Any, **_: Any) -> None:
         scenario.running.on_test_stopping()
 
-    @events.quitting.add_listener
     def on_quitting(environment: Any, **_: Any) -> None:
         scenario.running.on_quitting()
+
+    events.init_command_line_parser.add_listener(add_options)
+    events.init.add_listener(on_init)
+    events.test_start.add_listener(on_test_start)
+    events.test_stopping.add_listener(on_test_stopping)
+    events.quitting.add_listener(on_quitting)
 
 
 def _silent(event: dict[str, Any]) -> None:

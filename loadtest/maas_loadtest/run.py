@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from maas_core.errors import MaasError, WrongUse
+from maas_core.errors import ExitCode, MaasError, NotHeld, NotReachable, WrongUse
 from maas_loadtest.settings import OPTIONS, checked
 from maas_loadtest.validity import NotValid
 
@@ -32,6 +32,12 @@ COMMAND = "MAAS_LOAD_COMMAND"
 _LOOPBACK = "127.0.0.1"
 _END_TIMEOUT_S = 90.0
 _SAID_CHARACTERS = 300
+
+_ERROR_OF: Mapping[int, type[MaasError]] = {
+    ExitCode.WRONG_USE: WrongUse,
+    ExitCode.NOT_REACHABLE: NotReachable,
+    ExitCode.NOT_VALID: NotValid,
+}
 
 Tell = Callable[[Mapping[str, Any]], None]
 
@@ -121,9 +127,7 @@ def run_scenario(name: str, options: Mapping[str, Any], *, crew: Crew, tell: Tel
     if last.get("event") == "report":
         return Path(last["path"])
     if last.get("event") == "failed":
-        failure = MaasError(str(last["message"]))
-        failure.exit_code = int(last["exit_code"])
-        raise failure
+        raise _ERROR_OF.get(last["exit_code"], NotHeld)(str(last["message"]))
     raise NotValid(f"Locust ended without a report: {said[-1][:_SAID_CHARACTERS] if said else 'it said nothing'}")
 
 

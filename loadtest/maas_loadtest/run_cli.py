@@ -15,8 +15,7 @@ import click
 from maas_loadtest.settings import OPTIONS
 
 if TYPE_CHECKING:
-    from maas_loadtest.report_model import LoadReport
-
+    from maas_loadtest.report_model import Latency, LoadReport
 
 _LIVE = ("offered_per_s", "answered_per_s", "p50_us", "p99_us", "answered", "errors", "dropped", "in_flight")
 
@@ -139,11 +138,12 @@ def _in_words(report: LoadReport, summary: Mapping[str, Any]) -> str:
     lines = [
         f"{report.verdict.status}: {report.scenario.question}",
         *(f"  not held: {reason}" for reason in report.verdict.reasons),
-        f"  {totals.answered:,} answered, {totals.errors:,} errors, {totals.dropped:,} dropped "
-        f"in {report.duration_s:.1f} s ({report.scenario.loop} loop): {totals.achieved_per_s:,.1f} of {totals.offered_per_s:,.1f} per second",
+        f"  {totals.answered:,} answered, {totals.errors:,} errors, {totals.dropped:,} dropped",
+        f"  {totals.achieved_per_s:,.1f} of {totals.offered_per_s:,.1f} per second for {report.duration_s:.1f} s"
+        f" ({report.scenario.loop} loop)",
         f"  {'':10}" + "".join(f"{'p' + format(one.percent, 'g'):>10}" for one in report.response.percentiles),
     ]
-    rows = [("response", report.response), ("service", report.service)]
+    rows: list[tuple[str, Latency | None]] = [("response", report.response), ("service", report.service)]
     for model in report.models:
         rows += [("first", model.first_token), ("between", model.between_tokens)] if model.first_token else []
     for name, latency in rows:

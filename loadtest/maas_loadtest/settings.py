@@ -167,7 +167,7 @@ _GENERAL = {"rate": 100.0, "duration": 60.0, "callers": 1, "batch_size": 1, "arr
 
 
 def _value(option: Option, given: Any, default: Any) -> Any:
-    chosen = next((one for one in (given, default, option.default) if one is not None), _GENERAL.get(option.name))
+    chosen: Any = next((one for one in (given, default, option.default) if one is not None), _GENERAL.get(option.name))
     if chosen is None or option.kind == "text":
         return chosen
     try:
