@@ -10,11 +10,13 @@ from typing import Literal, get_args
 from maas_core.files import write_atomic
 from maas_core.releases import journals_dir
 from maas_rollout.journal import who
+from maas_rollout.plan import plan
 from maas_rollout.state import RolloutState
+from maas_rollout.steps.trial import Check, ShortLoad
 from maas_rollout.world import Turn, World
 
 Action = Literal["pause", "resume", "promote", "rollback", "abort"]
-_NEEDED_FOR_PROMOTION = "load-test"
+_PROOFS = (Check.name, ShortLoad.name)
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,10 @@ def refusal(state: RolloutState, action: Action) -> str:
         return f"the rollout of {state.model} has ended: {state.outcome}"
     if state.direction == "back":
         return "" if action in ("rollback", "abort") else "it is on the way back already"
-    if action == "promote" and _NEEDED_FOR_PROMOTION not in state.done:
-        return "nothing is proven yet: golden samples and load test come first"
+    if action == "promote":
+        missing = [step.name for step in plan(state) if step.name in _PROOFS and step.name not in state.done]
+        if missing:
+            return f"nothing is proven yet: {' and '.join(missing)} come first"
     if action != "resume" and state.is_promoted:
         return f"{state.model} is promoted already"
     return ""

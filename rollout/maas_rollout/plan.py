@@ -20,8 +20,9 @@ def plan(state: RolloutState) -> list[Step]:
 
 
 def _release(state: RolloutState) -> list[Step]:
-    steps: list[Step] = [Verify(), Hold(), Publish(), StartCandidate(), Check(), ShortLoad()]
-    return [*steps, *_traffic(state), DrainStable(), Promote(), *_return_traffic(state), Retire(), Prune()]
+    steps: list[Step] = [Verify(), Hold(), Publish(), StartCandidate(), Check()]
+    load: list[Step] = [ShortLoad()] if state.settings.load_s else []
+    return [*steps, *load, *_traffic(state), DrainStable(), Promote(), *_return_traffic(state), Retire(), Prune()]
 
 
 def _traffic(state: RolloutState) -> list[Step]:

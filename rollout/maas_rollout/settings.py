@@ -16,6 +16,8 @@ class Settings(BaseModel):
         hold_s: how long gates may stay undecided at one weight; then it goes back.
         p99_ms: objective; by default that of the bundle.
         error_rate: likewise.
+        load_rate_per_s: requests per second of the short load test.
+        load_s: how long it measures; 0 leaves it out.
         mirror_percent: the share of requests that are mirrored and compared before the first weight; 0 leaves it out.
         keep: how many old versions stay in the repository.
         use_gateway: without one there are no weights: golden samples and load test alone decide.
@@ -32,6 +34,8 @@ class Settings(BaseModel):
     hold_s: float = Field(120.0, gt=0)
     p99_ms: float = Field(gt=0)
     error_rate: float = Field(ge=0, le=1)
+    load_rate_per_s: float = Field(20.0, gt=0)
+    load_s: float = Field(10.0, ge=0)
     mirror_percent: int = Field(0, ge=0, le=100)
     keep: int = Field(5, ge=1)
     use_gateway: bool = True

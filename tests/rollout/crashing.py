@@ -93,7 +93,7 @@ def open_stage(template: Path, root: Path, story: Story) -> Stage:
     repository = root / "models"
     shutil.rmtree(root / "build", ignore_errors=True)
     world = FakeWorld(root / "world", repository)
-    world.stable.cell.update(served={}, failed={})
+    world.stable.cell.update(served={}, failed={}, seen={})
     world.stable.follow()
     if story == "turned back":
         world.gate = [Judgement("go"), Judgement("go"), Judgement("back", ["too slow"])]

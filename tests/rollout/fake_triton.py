@@ -27,6 +27,8 @@ from maas_core.files import newest_change_ns
 from maas_core.golden import load_golden
 from maas_core.layout import view_dir
 from maas_core.manifest import changed_files, read_manifest
+from maas_core.releases import released_versions
+from maas_core.repository import models_in, versions_of
 from maas_rollout.ports import Address, Gate, GateContext, Judgement, Objective, Side
 from maas_rollout.service import Ports
 from maas_server.served_view import ServedView
@@ -136,6 +138,9 @@ class FakeServer:
     def follow(self) -> None:
         """What the supervisor does twice a second."""
         state = self.cell.read()
+        seen = self._seen()
+        if state.get("seen") == seen:
+            return
         served, failed = dict(state.get("served", {})), dict(state.get("failed", {}))
         shown = ServedView(self.repository, self.view, self._models(), {}, _Mute(), self._pins())
         shown.versions = self.loaded()
@@ -145,6 +150,7 @@ class FakeServer:
             # As the supervisor: what is served serves on, and it is tried again.
             return
         if not changes.changed and not changes.removed:
+            self.cell.update(seen=seen)
             return
         if len(changes.changed) > 1 and served:
             self._note_mixture()
@@ -158,7 +164,13 @@ class FakeServer:
             except NotHeld as error:
                 shown.refuse(model, error.message)
                 failed[model] = shown.refused.get(model, error.message)
-        self.cell.update(served=served, failed=failed)
+        self.cell.update(served=served, failed=failed, seen=seen)
+
+    def _seen(self) -> Json:
+        """What the supervisor looks at to see whether anything changed."""
+        newest = {model: versions_of(self.repository / model)[-1:] for model in models_in(self.repository)}
+        versions = {model: found[0].version for model, found in newest.items() if found}
+        return {"newest": versions, "released": released_versions(self.repository), "pins": self._pins()}
 
     def _note_mixture(self) -> None:
         """An ensemble is switched model by model: callers must be elsewhere meanwhile."""
@@ -210,7 +222,7 @@ class FakeCandidate(FakeServer):
     side = "candidate"
 
     def start(self, versions: Mapping[str, int]) -> None:
-        self.cell.update(up=True, pins=dict(versions), served={}, failed={})
+        self.cell.update(up=True, pins=dict(versions), served={}, failed={}, seen={})
         self.follow()
         failed = self.failed()
         if failed or self.loaded() != dict(versions):
@@ -218,8 +230,10 @@ class FakeCandidate(FakeServer):
             raise NotHeld(f"the candidate does not load {failed or versions}")
 
     def stop(self, drain_timeout_s: float) -> None:
+        if not self._is_up():
+            return
         for model, (percent, _) in gateway_splits(self.root).items():
-            if percent and self._is_up():
+            if percent:
                 self.book.violation(f"the candidate was stopped while it served {percent} % of {model}")
         self.cell.update(up=False, served={}, pins={})
 

@@ -26,7 +26,7 @@ from tests.rollout.crashing import (
     points_of,
 )
 
-_SAMPLE_EVERY = 23
+_SAMPLE_EVERY = 19
 _CALLS_EVERY = 9
 
 
@@ -49,10 +49,14 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[Story, Path]:
 
 
 def _cases(templates: dict[Story, Path], root: Path, every: int) -> Iterator[tuple[Story, Point, str, str]]:
+    """Kills around every entry of the journal; everything else from the beginning of every step on."""
     number = 0
     for story in STORIES:
         for point in points_of(templates[story], root / f"points of {story}", story):
-            for fault in FAULTS:
+            if (point.kind, point.when) == ("begin", "before"):
+                # On the disk that is the moment after the step before.
+                continue
+            for fault in FAULTS if (point.kind, point.when) == ("begin", "after") else ("kill",):
                 for aftermath in AFTERMATHS:
                     if number % every == 0:
                         yield story, point, fault, aftermath
