@@ -1,0 +1,1 @@
+"""Looking at rollouts: on a terminal, on a page, as metrics. Everything here only reads."""
