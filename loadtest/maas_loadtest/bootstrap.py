@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from maas_loadtest.distribution import decode
 from maas_loadtest.report_model import LoadReport, Window
+from maas_loadtest.time_line import loaded_windows
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -37,7 +38,7 @@ class _Run:
 
     Attributes:
         counts: [W, V], how often each latency came.
-        answered: [W], answers that arrived in the window.
+        answered: [W], of the requests of the window.
         lost: [W], errors and dropped requests.
         offered: [W].
         length_s: [W].
@@ -113,7 +114,7 @@ def draw(reports: Sequence[LoadReport], values_us: Ints, *, resamples: int, seed
         seed: the same one gives the same intervals.
     """
     random = np.random.default_rng(seed)
-    runs = [_run(report.windows, values_us) for report in reports]
+    runs = [_run(loaded_windows(report), values_us) for report in reports]
     chosen = _choose_runs(random, len(runs), resamples)
     parts = [
         np.vstack([np.ones(run.windows), _block_weights(random, run.windows, resamples)]) * times[:, None]
@@ -158,7 +159,7 @@ def _run(windows: Sequence[Window], values_us: Ints) -> _Run:
         row[np.searchsorted(values_us, part.values_us)] = part.counts
     return _Run(
         counts,
-        np.array([float(window.completed) for window in windows]),
+        np.array([float(window.answered) for window in windows]),
         np.array([float(window.errors + window.dropped) for window in windows]),
         np.array([float(window.offered) for window in windows]),
         np.array([window.length_s for window in windows]),

@@ -14,6 +14,7 @@ from maas_core.errors import WrongUse
 from maas_loadtest.bootstrap import CONFIDENCE, Draws, Floats, Interval, Measure, all_values, draw, interval_of
 from maas_loadtest.early_stopping import samples_needed
 from maas_loadtest.report_model import REPORT_FILE, LoadReport, Status, read_report
+from maas_loadtest.time_line import loaded_windows
 
 SCHEMA = 1
 FEWEST_WINDOWS = 10
@@ -155,7 +156,7 @@ def compare(
         WrongUse: a report has no windows.
     """
     for report in (*baseline, *candidate):
-        if not report.windows:
+        if not loaded_windows(report):
             raise WrongUse(
                 f"the report of {report.started_at} has no windows", "it was stopped before it measured anything"
             )
@@ -166,7 +167,7 @@ def compare(
         for number, reports in enumerate((baseline, candidate))
     ]
     counts = [sum(report.response.count for report in reports) for reports in (baseline, candidate)]
-    windows = min(sum(len(report.windows) for report in reports) for reports in (baseline, candidate))
+    windows = min(sum(len(loaded_windows(report)) for report in reports) for reports in (baseline, candidate))
     changes = []
     for name, (unit, measure) in _measures().items():
         before, after = (measure(side) for side in sides)

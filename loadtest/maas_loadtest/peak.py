@@ -11,6 +11,8 @@ from typing import Any
 SCHEMA = 1
 CONFIRMATIONS = 5
 _MOST_STEPS_DOWN = 4
+_MOST_TRIES = 3
+"""Of a load test that says nothing about the server: what disturbed it may be gone the next time."""
 
 
 class Limit(StrEnum):
@@ -20,6 +22,8 @@ class Limit(StrEnum):
     SERVER = "server"
     GENERATOR = "generator"
     """The load generator itself: the server might well have held it."""
+    MEASUREMENT = "measurement"
+    """The load test was not valid for another reason, e.g. too short, or somebody else called the model."""
 
 
 class PeakStatus(StrEnum):
@@ -125,7 +129,7 @@ def search(ask: Ask, bounds: Bounds, peak: Peak, confirmations: int = CONFIRMATI
 class _Search:
     def __init__(self, ask: Ask, bounds: Bounds, peak: Peak) -> None:
         self._ask, self._bounds, self._peak = ask, bounds, peak
-        self._generator_limited = False
+        self._fails_certainly = True
 
     def run(self, confirmations: int) -> None:
         if not self._bracket():
@@ -134,8 +138,8 @@ class _Search:
         self._bisect()
         for _ in range(_MOST_STEPS_DOWN):
             if self._confirm(confirmations):
-                reached_top = self._peak.fails_per_s is None or self._generator_limited
-                self._peak.status = PeakStatus.AT_LEAST if reached_top else PeakStatus.FOUND
+                certain = self._peak.fails_per_s is not None and self._fails_certainly
+                self._peak.status = PeakStatus.FOUND if certain else PeakStatus.AT_LEAST
                 return
             if not self._step_down():
                 break
@@ -186,14 +190,17 @@ class _Search:
         return True
 
     def _try(self, rate: float, *, confirms: bool = False) -> bool:
-        probe = self._ask(rate, confirms)
-        self._peak.probes.append(probe)
+        for _ in range(_MOST_TRIES):
+            probe = self._ask(rate, confirms)
+            self._peak.probes.append(probe)
+            if probe.limit in {Limit.NOTHING, Limit.SERVER}:
+                break
         if probe.holds:
             self._peak.peak_per_s = max(rate, self._peak.peak_per_s or 0.0)
             return True
         if self._peak.fails_per_s is None or rate <= self._peak.fails_per_s:
             self._peak.fails_per_s = rate
-            self._generator_limited = probe.limit is Limit.GENERATOR
+            self._fails_certainly = probe.limit is Limit.SERVER
         return False
 
 

@@ -15,10 +15,13 @@ from maas_core.service_level import ServiceLevel, percent_of
 from maas_loadtest.distribution import decode
 from maas_loadtest.early_stopping import samples_needed
 from maas_loadtest.peak import Limit, Probe
-from maas_loadtest.report_model import LoadReport, Status, read_report
+from maas_loadtest.report_model import Check, LoadReport, Status, read_report
 
 _GENERATOR_CHECKS = ("generator CPU", "delayed", "distances between sends", "workers")
 """Beginnings of the names of conditions that tell of the load generator, not of the server."""
+_SERVER_CHECKS = ("dropped", "achieved", "throughput over time")
+"""Likewise of conditions of validity that an overloaded server breaks."""
+_TOO_SHORT = "too short to tell"
 _DEFAULT_PERCENT = 99.0
 _SPARE = 1.15
 """More requests than the objective's percentile needs, as Poisson arrivals vary in number."""
@@ -78,14 +81,11 @@ class Prober:
 
 def judged(report: LoadReport, rate_per_s: float, percent: float, folder: Path, *, confirms: bool) -> Probe:
     """What a report says about a rate."""
-    holds = report.verdict.status is Status.VALID
-    broken = [check.name for check in report.verdict.checks if not check.held]
-    own = any(name.startswith(_GENERATOR_CHECKS) for name in broken)
     return Probe(
         rate_per_s=rate_per_s,
         achieved_per_s=report.totals.achieved_per_s,
-        holds=holds,
-        limit=Limit.NOTHING if holds else Limit.GENERATOR if own else Limit.SERVER,
+        holds=report.verdict.status is Status.VALID,
+        limit=_limit(report.verdict.checks),
         latency_us=decode(report.response.histogram).percentile_us(percent),
         percent=percent,
         reasons=report.verdict.reasons,
@@ -93,6 +93,16 @@ def judged(report: LoadReport, rate_per_s: float, percent: float, folder: Path, 
         report=str(folder),
         confirms=confirms,
     )
+
+
+def _limit(checks: Sequence[Check]) -> Limit:
+    broken = [check for check in checks if not check.held]
+    if not broken:
+        return Limit.NOTHING
+    if any(check.name.startswith(_GENERATOR_CHECKS) for check in broken):
+        return Limit.GENERATOR
+    of_server = [check for check in broken if check.concerns == "objective" or check.name.startswith(_SERVER_CHECKS)]
+    return Limit.SERVER if any(check.got != _TOO_SHORT for check in of_server) else Limit.MEASUREMENT
 
 
 def _run(command: Sequence[str]) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from maas_loadtest.html_report import scales, units
 from maas_loadtest.html_report.figures import Curve, Figure, figure, histogram_figure, percentile_figure
 from maas_loadtest.html_report.svg import Chart, Points, Size
 from maas_loadtest.report_model import LoadReport, ServerFigures, Window
+from maas_loadtest.time_line import loaded_windows
 
 PHASES = (
     ("queue_us", "queue", "c2"),
@@ -43,8 +44,8 @@ def limits_of(objective: str) -> list[tuple[str, float]]:
 
 def time_scale(report: LoadReport) -> scales.Scale:
     """From the start of the measurement to the end of its last window."""
-    ends = [window.at_s + window.length_s for window in report.windows]
-    return scales.span(0.0, max([*ends, report.duration_s]), units.significant, "seconds since the start")
+    ends = [window.at_s + window.length_s for window in loaded_windows(report)]
+    return scales.span(0.0, max(ends, default=report.duration_s), units.significant, "seconds since the start")
 
 
 def windowed(windows: Sequence[Window], value: Callable[[Window], float | None]) -> Points:
@@ -53,15 +54,16 @@ def windowed(windows: Sequence[Window], value: Callable[[Window], float | None])
 
 
 def _latency_over_time(report: LoadReport) -> Figure | None:
-    if not any(window.p50_us for window in report.windows):
+    windows = loaded_windows(report)
+    if not any(window.p50_us for window in windows):
         return None
     lines: tuple[tuple[str, str, Points], ...] = (
-        ("c1", "p50", windowed(report.windows, lambda window: window.p50_us)),
-        ("c2", "p90", windowed(report.windows, lambda window: window.p90_us)),
-        ("c4", "p99", windowed(report.windows, lambda window: window.p99_us)),
-        ("c5", "slowest", windowed(report.windows, lambda window: window.max_us)),
+        ("c1", "p50", windowed(windows, lambda window: window.p50_us)),
+        ("c2", "p90", windowed(windows, lambda window: window.p90_us)),
+        ("c4", "p99", windowed(windows, lambda window: window.p99_us)),
+        ("c5", "slowest", windowed(windows, lambda window: window.max_us)),
     )
-    service = windowed(report.windows, lambda window: window.service_p99_us)
+    service = windowed(windows, lambda window: window.service_p99_us)
     limits = limits_of(report.objective.text) if report.objective else []
     seen = [value for _, _, points in lines for _, value in points] + [value for _, value in service]
     y = scales.fitting([*seen, *(limit for _, limit in limits)], units.latency, "")
@@ -82,15 +84,16 @@ def _latency_over_time(report: LoadReport) -> Figure | None:
 
 
 def _throughput(report: LoadReport) -> Figure | None:
-    if not report.windows:
+    windows = loaded_windows(report)
+    if not windows:
         return None
     per_s: tuple[tuple[str, str, Points], ...] = (
-        ("c6", "offered", windowed(report.windows, lambda window: window.offered / window.length_s)),
-        ("c3", "answered", windowed(report.windows, lambda window: window.completed / window.length_s)),
+        ("c6", "offered", windowed(windows, lambda window: window.offered / window.length_s)),
+        ("c3", "answered", windowed(windows, lambda window: window.completed / window.length_s)),
     )
     lost: tuple[tuple[str, str, Points], ...] = (
-        ("c4", "errors", windowed(report.windows, lambda window: window.errors / window.length_s)),
-        ("c2", "dropped", windowed(report.windows, lambda window: window.dropped / window.length_s)),
+        ("c4", "errors", windowed(windows, lambda window: window.errors / window.length_s)),
+        ("c2", "dropped", windowed(windows, lambda window: window.dropped / window.length_s)),
     )
     shown = [*per_s, *(entry for entry in lost if any(value for _, value in entry[2]))]
     y = scales.linear([value for _, _, points in shown for _, value in points], units.rate, "")

@@ -15,6 +15,7 @@ from maas_loadtest.html_report.page import Cell, Table, Tile, Toned, render
 from maas_loadtest.html_report.report_page import subtitle
 from maas_loadtest.html_report.svg import Chart, Size
 from maas_loadtest.report_model import LoadReport
+from maas_loadtest.time_line import loaded_windows
 
 _TONES = {"better": "good", "same": "", "worse": "bad", "unclear": "warn"}
 _NAMES = {THROUGHPUT: "answered per second", LOST: "lost", MEAN: "mean"}
@@ -177,8 +178,8 @@ def _over_time(comparison: Comparison) -> Figure:
     baseline, candidate = comparison.baseline[0], comparison.candidate[0]
     lines = []
     for report, (name, style) in zip((baseline, candidate), _SIDES, strict=True):
-        lines.append((f"{name} p99", style, False, windowed(report.windows, lambda window: window.p99_us)))
-        lines.append((f"{name} p50", style, True, windowed(report.windows, lambda window: window.p50_us)))
+        lines.append((f"{name} p99", style, False, windowed(loaded_windows(report), lambda window: window.p99_us)))
+        lines.append((f"{name} p50", style, True, windowed(loaded_windows(report), lambda window: window.p50_us)))
     x = max((time_scale(report) for report in (baseline, candidate)), key=lambda scale: scale.high)
     y = scales.fitting([value for *_, points in lines for _, value in points], units.latency, "")
 

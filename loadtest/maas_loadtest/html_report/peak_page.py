@@ -155,7 +155,8 @@ def _table(peak: Peak) -> Table:
 def _outcome(probe: Probe) -> Toned:
     if probe.holds:
         return Toned("holds", "good")
-    return Toned("generator's limit", "warn") if probe.limit is Limit.GENERATOR else Toned("fails", "bad")
+    words = {Limit.GENERATOR: "generator's limit", Limit.MEASUREMENT: "not valid"}.get(probe.limit)
+    return Toned(words, "warn") if words else Toned("fails", "bad")
 
 
 def as_text(peak: Peak) -> str:

@@ -81,8 +81,8 @@ def _tiles(report: LoadReport) -> Iterator[Tile]:
     share = totals.errors / totals.sent if totals.sent else 0.0
     wrong = f"{totals.wrong:,} wrong of {totals.checked:,} compared"
     yield Tile("errors", f"{totals.errors:,}", f"{units.share(share)} · {wrong}", "bad" if totals.errors else "good")
-    lost = totals.dropped + totals.delayed
-    yield Tile("dropped", f"{totals.dropped:,}", f"{totals.delayed:,} sent late", "bad" if lost else "good")
+    tone = "bad" if totals.dropped else "warn" if totals.delayed else "good"
+    yield Tile("dropped", f"{totals.dropped:,}", f"{totals.delayed:,} sent late", tone)
     if report.cost is not None:
         price = f"at {units.significant(report.cost.price_per_hour)} an hour"
         yield Tile(
