@@ -18,6 +18,7 @@ import click
 from bench import models as all_models
 from bench import startup, tools
 from bench.client.cli import client
+from bench.gateway.cli import gateway
 from bench.goals import goals
 from bench.models import Model
 from bench.peers.peer import Peer
@@ -164,6 +165,7 @@ def _write(records: Records, folder: Path, name: str) -> str:
 
 
 main.add_command(client)
+main.add_command(gateway)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ local TYPES = {["application/json"] = true, ["application/octet-stream"] = true,
 
 -- JSON that was found good lately, with what it says: most callers send the same in front of each tensor.
 local GOOD_BYTES, GOOD_KEPT = 2048, 1024
-local good, good_count = {}, 0
+local known, known_count = {}, 0
 
 local function is_grpc(content_type)
   if not content_type or content_type:sub(1, 16) ~= "application/grpc" then
@@ -101,17 +101,17 @@ end
 
 local function check_infer(headers, body)
   local text, binary_bytes = json_text(headers, body)
-  local known = good[text]
-  if known and known.binary_bytes == binary_bytes then
-    return known.items, known.sequence, known.start
+  local found = known[text]
+  if found and found.binary_bytes == binary_bytes then
+    return found.items, found.sequence, found.start
   end
   local items, sequence, start = infer_json.check(text, binary_bytes)
   if #text <= GOOD_BYTES then
-    if good_count >= GOOD_KEPT then
-      good, good_count = {}, 0
+    if known_count >= GOOD_KEPT then
+      known, known_count = {}, 0
     end
-    good[text] = {binary_bytes = binary_bytes, items = tostring(items), sequence = sequence, start = start}
-    good_count = good_count + 1
+    known[text] = {binary_bytes = binary_bytes, items = tostring(items), sequence = sequence, start = start}
+    known_count = known_count + 1
   end
   return tostring(items), sequence, start
 end
@@ -157,8 +157,9 @@ local function check_body(headers, body, route, key)
   end
 end
 
--- Sets what the body said, and has the route chosen by it.
-local function pass(handle, headers, items, sequence, start)
+-- Checks the body, sets what it said, and has the route chosen by it.
+local function admit_body(handle, headers, body, route, key)
+  local items, sequence, start = check_body(headers, body, route, key)
   if items then
     headers:replace("x-maas-items", items)
   end
@@ -174,20 +175,19 @@ end
 function main.on_request(handle)
   local headers = handle:headers()
   local content_type = headers:get("content-type")
-  local ok, route, key = pcall(admit, handle, headers, content_type)
-  if not ok then
+  local good, route, key = pcall(admit, handle, headers, content_type)
+  if not good then
     return refusal.answer(handle, route, content_type and content_type:sub(1, 16) == "application/grpc")
   end
   if route.verb == "stream" then
-    return pass(handle, headers)
+    return handle:clearRouteCache()
   end
   local body = handle:body()
-  headers = handle:headers()
-  local good_body, items, sequence, start = pcall(check_body, headers, body, route, key)
-  if not good_body then
-    return refusal.answer(handle, items, route.grpc)
+  local problem
+  good, problem = pcall(admit_body, handle, handle:headers(), body, route, key)
+  if not good then
+    refusal.answer(handle, problem, route.grpc)
   end
-  pass(handle, headers, items, sequence, start)
 end
 
 return main

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,15 @@ class PerfAnalyzer:
     libraries: Path
 
     def run(
-        self, grpc_url: str, model: Model, served_as: str, callers: int, seconds: float, *, shared_memory: bool = False
+        self,
+        grpc_url: str,
+        model: Model,
+        served_as: str,
+        callers: int,
+        seconds: float,
+        *,
+        shared_memory: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> Load:
         """Keeps ``callers`` requests (or sequences) under way for ``seconds``, after a warm-up of its own."""
         with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as report_folder:
@@ -52,6 +61,8 @@ class PerfAnalyzer:
                 # A folder with one file for each input; of itself it would send random bits, which are no token ids.
                 (Path(name) / model.input_name).write_bytes(model.draw(np.random.default_rng(7)).tobytes())
                 command += ["--input-data", name]
+            for header, value in (headers or {}).items():
+                command += ["-H", f"{header}:{value}"]
             if shared_memory:
                 command += ["--shared-memory", "system", "--output-shared-memory-size", "65536"]
             environment = {**os.environ, "LD_LIBRARY_PATH": str(self.libraries)}

@@ -1,0 +1,153 @@
+"""Who sends slowly, or holds connections: cut in time, while others are served."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import selectors
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from maas_core.errors import WrongUse
+from maas_gateway.admission_settings import read_admission_settings
+from tests.gateway.running import Gateway, HttpCaller, running_gateway, upstream, wait_until
+from tests.loadtest.stub_server import MODEL, stub_server
+
+HEAD = f"POST /v2/models/{MODEL}/infer HTTP/1.1\r\nHost: x\r\n".encode()
+WITH_BODY = HEAD + b"Content-Length: 100000\r\n\r\n"
+CONNECTIONS = 64
+LIMITS = {"headers_timeout_s": 1.0, "request_timeout_s": 1.5, "idle_timeout_s": 2.0, "connections": CONNECTIONS}
+
+
+@contextlib.contextmanager
+def limited_gateway(state: Path, **limits: float) -> Iterator[Gateway]:
+    """A gateway with these limits over a stub."""
+    state.mkdir(parents=True)
+    (state / "admission.json").write_text(json.dumps({**LIMITS, **limits}))
+    with stub_server() as stub, running_gateway(state, upstream(stub)) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with limited_gateway(tmp_path_factory.mktemp("slow") / "state") as gateway:
+        yield gateway
+
+
+def connect(gateway: Gateway) -> socket.socket:
+    parts = urlsplit(gateway.url)
+    assert parts.hostname is not None
+    return socket.create_connection((parts.hostname, parts.port or 0), 30)
+
+
+def answer_to(gateway: Gateway, first: bytes, *, trickle: bool) -> bytes:
+    """Sends ``first``, then a byte now and then or nothing more; what came until the gateway closed the connection."""
+    answer = b""
+    with connect(gateway) as connection:
+        connection.sendall(first)
+        connection.settimeout(0.1)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                part = connection.recv(4096)
+                if not part:
+                    return answer
+                answer += part
+            if trickle and not answer:
+                with contextlib.suppress(OSError):
+                    connection.sendall(b"x")
+    pytest.fail(f"still open after 30 s, with {answer!r}")
+
+
+@pytest.mark.parametrize(
+    ("first", "trickle"),
+    [(HEAD + b"X-A: ", True), (HEAD, False), (WITH_BODY, True), (WITH_BODY + b"{", False)],
+    ids=["headers byte by byte", "headers that end", "body byte by byte", "body that ends"],
+)
+def test_a_slow_request_is_cut_with_408(gateway: Gateway, first: bytes, trickle: bool) -> None:
+    assert answer_to(gateway, first, trickle=trickle).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_connection_without_requests_is_closed(gateway: Gateway) -> None:
+    assert answer_to(gateway, b"", trickle=False) == b""
+
+
+def test_http2_that_stays_silent_is_closed(gateway: Gateway) -> None:
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+    # What comes is HTTP/2's own settings and farewell; that the connection was closed is what counts.
+    answer_to(gateway, preface, trickle=False)
+
+
+def test_more_connections_than_allowed_hurt_nobody_who_is_connected(gateway: Gateway) -> None:
+    caller = HttpCaller(gateway.url)
+    assert caller.infer().is_good
+    with contextlib.ExitStack() as stack:
+        for _ in range(2 * CONNECTIONS):
+            # One too many is closed, as soon as it is made or a moment later.
+            with contextlib.suppress(OSError):
+                stack.enter_context(connect(gateway))
+        assert caller.infer().is_good
+    caller.close()
+
+    def serves_new_callers() -> bool:
+        new = HttpCaller(gateway.url)
+        with contextlib.closing(new), contextlib.suppress(OSError):
+            return new.infer().is_good
+        return False
+
+    wait_until(serves_new_callers, "a new connection")
+
+
+def test_a_caller_that_resets_in_the_middle_leaves_nothing_behind(gateway: Gateway) -> None:
+    linger = b"\x01\0\0\0\0\0\0\0"
+    for _ in range(CONNECTIONS * 2):
+        with connect(gateway) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            connection.sendall(WITH_BODY + b"{" * 1000)
+    caller = HttpCaller(gateway.url)
+    wait_until(lambda: caller.infer().is_good, "an answer")
+    caller.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_500_slow_senders_are_cut_and_nobody_else_notices(tmp_path: Path) -> None:
+    count, told = 500, 0
+    with limited_gateway(tmp_path / "state", connections=2000, headers_timeout_s=5, request_timeout_s=5) as gateway:
+        caller = HttpCaller(gateway.url)
+        with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
+            for number in range(count):
+                connection = stack.enter_context(connect(gateway))
+                connection.sendall(WITH_BODY if number % 2 else HEAD + b"X-A: ")
+                selector.register(connection, selectors.EVENT_READ)
+            deadline = time.monotonic() + 60
+            while selector.get_map() and time.monotonic() < deadline:
+                assert caller.infer().is_good
+                for key, _ in selector.select(0):
+                    assert isinstance(key.fileobj, socket.socket)
+                    told += key.fileobj.recv(200).startswith(b"HTTP/1.1 408 ")
+                    selector.unregister(key.fileobj)
+        caller.close()
+    assert told == count
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"body_bytes": 1}', "body_bytes: Input should be greater than or equal to 1024"),
+        ('{"bodybytes": 1}', "bodybytes: Extra inputs are not permitted"),
+        ("[]", "the file: "),
+        ("{", "the file: "),
+    ],
+)
+def test_limits_that_are_none_are_told(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "admission.json").write_text(text)
+    with pytest.raises(WrongUse) as caught:
+        read_admission_settings(tmp_path, keys_required=True)
+    assert f"{tmp_path / 'admission.json'}: {words}" in caught.value.message
+    assert "\n" not in caught.value.message
