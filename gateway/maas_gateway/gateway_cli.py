@@ -143,6 +143,7 @@ def _address(text: str) -> str:
 
 
 def _stop_at_eof(supervisor: Supervisor) -> None:
-    while sys.stdin.buffer.read(4096):
+    # Not through sys.stdin: at the interpreter's end Python aborts where a thread still holds that lock.
+    while os.read(sys.stdin.fileno(), 4096):
         pass
     supervisor.request_stop()

@@ -38,6 +38,9 @@ _UMASK = 0o077
 @click.option("--tritonserver", type=click.Path(path_type=Path), help="The server to run, instead of the one found.")
 @click.option("--load-timeout", "load_timeout_s", type=float, default=120.0, show_default=True, help="Seconds.")
 @click.option("--drain-timeout", "drain_timeout_s", type=float, default=30.0, show_default=True, help="Seconds.")
+@click.option("--gateway", "with_gateway", is_flag=True, help="Put a gateway in front: see `maas gateway`.")
+@click.option("--gateway-port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Its port.")
+@click.option("--no-keys", is_flag=True, help="Let callers pass the gateway without an API key.")
 @click.option("--stop-on-eof", is_flag=True, help="Stop when stdin closes: for a parent process.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
 def serve(
@@ -54,6 +57,9 @@ def serve(
     tritonserver: Path | None,
     load_timeout_s: float,
     drain_timeout_s: float,
+    with_gateway: bool,
+    gateway_port: int,
+    no_keys: bool,
     stop_on_eof: bool,
     as_json: bool,
 ) -> None:
@@ -63,6 +69,7 @@ def serve(
     """
     from maas_core.events import EventLog
     from maas_core.names import check_model_name
+    from maas_server.front_gateway import GatewayOptions
     from maas_server.supervisor import ServeSettings, Supervisor
 
     settings = ServeSettings(
@@ -79,6 +86,7 @@ def serve(
         allow_shared_memory=allow_shared_memory,
         load_timeout_s=load_timeout_s,
         drain_timeout_s=drain_timeout_s,
+        gateway=GatewayOptions(gateway_port, keys_required=not no_keys) if with_gateway else None,
     )
     os.umask(_UMASK)
     events = EventLog(sys.stdout, as_json=as_json)
@@ -118,6 +126,7 @@ def _warning(address: str) -> str:
 
 
 def _stop_at_eof(request_stop: Callable[[], None]) -> None:
-    while sys.stdin.buffer.read(4096):
+    # Not through sys.stdin: at the interpreter's end Python aborts where a thread still holds that lock.
+    while os.read(sys.stdin.fileno(), 4096):
         pass
     request_stop()

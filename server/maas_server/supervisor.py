@@ -21,6 +21,7 @@ from maas_core.releases import ReleaseWatch
 from maas_server.drain import drain
 from maas_server.embedded import new_log_path
 from maas_server.errors import StartCancelled, StartFailed
+from maas_server.front_gateway import FrontGateway, GatewayOptions
 from maas_server.launcher import Launcher, RunningTriton
 from maas_server.leftovers import own_shm_prefix, remove_leftovers
 from maas_server.metrics import MetricsServer, SupervisorMetrics
@@ -56,6 +57,7 @@ class ServeSettings:
         allow_shared_memory: let every caller on this machine register shared memory.
         load_timeout_s: how long a model may take to load.
         drain_timeout_s: how long requests in flight may take when the server, or an instance, is to end.
+        gateway: what stands in front of it; nothing by default.
     """
 
     repository: Path
@@ -71,6 +73,7 @@ class ServeSettings:
     allow_shared_memory: bool = False
     load_timeout_s: float = 120.0
     drain_timeout_s: float = 30.0
+    gateway: GatewayOptions | None = None
 
 
 @dataclass
@@ -103,6 +106,7 @@ class Supervisor:
         )
         self._began = time.monotonic()
         self._was_ready = False
+        self._gateway: FrontGateway | None = None
         self._change_waits = False
         self._release_waits = False
         self._not_taken_over = ""
@@ -152,7 +156,16 @@ class Supervisor:
                 f"starting tritonserver ({self._launcher.binary.origin}) with {', '.join(self._wanted) or 'no model'}"
             )
             self._events.tell("starting", words, models=self._wanted, tritonserver=str(self._launcher.binary.path))
+            if settings.gateway is not None:
+                self._gateway = self._start_gateway(settings.gateway, stack)
             self._supervise()
+
+    def _start_gateway(self, options: GatewayOptions, stack: ExitStack) -> FrontGateway:
+        ports = self._launcher.ports
+        http, grpc = (f"{LOOPBACK}:{ports[protocol]}" for protocol in ("http", "grpc"))
+        gateway = FrontGateway(options, http, grpc, self._settings.drain_timeout_s, self._events)
+        stack.callback(gateway.stop)
+        return gateway
 
     def _supervise(self) -> None:
         ended_at: float | None = None
@@ -228,6 +241,8 @@ class Supervisor:
         told = False
         while run.running.process.wait(_TICK_S) is None and not self._request.stop.is_set():
             run.tick()
+            if self._gateway is not None:
+                self._gateway.tick()
             self._settle_changes(run)
             if run.ready_at is not None and not told:
                 told = True
@@ -268,6 +283,9 @@ class Supervisor:
     def _stop(self, run: Run) -> None:
         self._reporter.phase("draining")
         self._events.tell("draining", "stopping: new requests are refused, those in flight are answered")
+        if self._gateway is not None:
+            # First, so that it sends nothing to a server that already refuses.
+            self._gateway.stop()
         answered = drain(run.running, self._view, self._settings.drain_timeout_s, self._request.hurry.is_set)
         words = "stopped" if answered else "stopped; some requests in flight were not answered"
         self._events.tell("stopped", words, all_answered=answered)
@@ -322,12 +340,13 @@ class Supervisor:
         if self._was_ready:
             self._reporter.triton_back(time.monotonic() - ended_at)
             return
+        gateway = self._gateway.wait_ready() if self._gateway is not None else ""
         self._was_ready = True
         state = self._reporter.state
         startup_s = time.monotonic() - self._began
         self._events.tell(
             "ready",
-            _in_words(state, startup_s),
+            _in_words(state, startup_s, gateway),
             http=state.http,
             grpc=state.grpc,
             metrics=state.metrics,
@@ -337,10 +356,11 @@ class Supervisor:
             failed=run.failed,
             startup_s=round(startup_s, 3),
             log=state.log,
+            **({"gateway": gateway} if gateway else {}),
         )
 
 
-def _in_words(state: ServeState, startup_s: float) -> str:
+def _in_words(state: ServeState, startup_s: float, gateway: str) -> str:
     served = ", ".join(f"{model} {'/'.join(map(str, versions))}" for model, versions in state.models.items())
     lines = [
         f"serving {served or 'no model'} (ready after {startup_s:.1f} s)",
@@ -348,5 +368,6 @@ def _in_words(state: ServeState, startup_s: float) -> str:
         f"  gRPC     {state.grpc}",
         f"  metrics  {state.metrics}",
         f"  log      {state.log}",
+        *([f"  gateway  {gateway}, for HTTP and gRPC"] if gateway else []),
     ]
     return "\n".join(lines)
