@@ -19,9 +19,9 @@ from maas_loadtest.arrivals import MAX_REQUESTS
 from maas_loadtest.job import Job, make_job
 from maas_loadtest.prepared import to_message
 from maas_loadtest.report_builder import Observed, build_report
-from maas_loadtest.report_files import write_report
+from maas_loadtest.report_files import check_writable, write_report
 from maas_loadtest.scenario import Scenario
-from maas_loadtest.server_figures import Snapshot, StatisticsFailed, snapshot, statistics_of
+from maas_loadtest.server_figures import Snapshot, Statistics, StatisticsFailed, snapshot, statistics_of
 from maas_loadtest.settings import Settings
 from maas_loadtest.tally import Tally
 
@@ -63,8 +63,8 @@ class Coordinator:
         self._tell = tell
         self._job: Job | None = None
         self._tally = Tally()
-        self._before: Snapshot = {}
         self._snapshots: list[tuple[float, Snapshot]] = []
+        self._statistics: Statistics | None = None
         self._statistics_note = ""
         self._began_at = 0.0
         self._started_at = ""
@@ -82,12 +82,16 @@ class Coordinator:
         """Plans the run and tells the workers; called when Locust starts a test, before there are users."""
         self._tally = Tally()
         self._snapshots = []
+        self._began_at = 0.0
+        self._started_at = ""
         self._is_over = False
         try:
+            check_writable(self._settings.report)
             self._job = make_job(self._scenario, self._settings)
         except click.ClickException as error:
             self._fail(error.format_message(), error.exit_code)
             return
+        self._statistics = statistics_of(self._job.endpoint, self._job.headers)
         names = self._crew.names()
         self._window_s = max(1.0, math.ceil(self._job.duration_s / _MOST_WINDOWS))
         self._tell(
@@ -120,6 +124,7 @@ class Coordinator:
     def stop(self) -> None:
         """Locust stops the test: a run that is not over ends here, with what there is."""
         if not self._is_over and self._job is not None:
+            self._take_snapshot(self._job)
             self._conclude(self._job, "interrupted")
 
     def _plan(self, job: Job, index: int, count: int) -> dict[str, Any]:
@@ -164,8 +169,9 @@ class Coordinator:
         in_time = self._wait(lambda: self._count("done") >= users, limit_s)
         watcher.kill()
         self._settle(job)
-        lost = any(worker.lost for worker in self._tally.workers.values())
-        self._conclude(job, "a worker was lost" if lost else "" if in_time else "requests did not end")
+        lost = [name for name, worker in self._tally.workers.items() if worker.lost]
+        why = f"lost the worker {', '.join(lost)}" if lost else "requests that did not end"
+        self._conclude(job, "" if in_time else why)
 
     def _users(self, workers: int) -> int:
         return self._settings.callers if self._scenario.loop == "closed" else workers
@@ -214,20 +220,24 @@ class Coordinator:
         }
 
     def _take_snapshot(self, job: Job) -> None:
-        if self._statistics_note:
-            return
+        """Of a server that is too busy to tell, a part of the time line is missing; the last snapshot must be there."""
+        assert self._statistics is not None  # noqa: S101  # made with the plan
         try:
-            counters = snapshot(statistics_of(job.endpoint, job.headers), job.models)
+            counters = snapshot(self._statistics, job.models)
         except StatisticsFailed as error:
             self._statistics_note = str(error)
             return
+        self._statistics_note = ""
         self._snapshots.append((max(0.0, time.monotonic() - self._began_at) if self._began_at else 0.0, counters))
 
     def _settle(self, job: Job) -> None:
         """The last snapshot is the first one that no further request changes."""
+        if not self._snapshots:
+            return
         for _ in range(_SETTLE_POLLS):
             self._take_snapshot(job)
-            if self._statistics_note or (len(self._snapshots) > 1 and self._snapshots[-1][1] == self._snapshots[-2][1]):
+            is_settled = len(self._snapshots) > 1 and self._snapshots[-1][1] == self._snapshots[-2][1]
+            if is_settled and not self._statistics_note:
                 return
             gevent.sleep(_POLL_S)
 
@@ -236,7 +246,8 @@ class Coordinator:
             return
         observed = Observed(
             tally=self._tally,
-            snapshots=self._snapshots,
+            # Without the last one the others tell of a part of the requests.
+            snapshots=[] if self._statistics_note else self._snapshots,
             statistics_note=self._statistics_note,
             started_at=self._started_at or datetime.now(UTC).isoformat(timespec="seconds"),
             elapsed_s=max(0.0, time.monotonic() - self._began_at) if self._began_at else 0.0,

@@ -89,16 +89,31 @@ class Counts:
 
     def above(self, limit_us: int) -> int:
         """How many values are larger, to the histogram's resolution."""
-        histogram = self.histogram()
-        return sum(count for index, count in self._counts.items() if histogram.get_value_from_index(index) > limit_us)
+        return sum(count for index, count in self._counts.items() if _largest(index) > limit_us)
 
     def encode(self) -> str:
         """HdrHistogram's base64 format V2, "" where it is empty."""
         return encode(self.histogram()) if self.total else ""
 
     def percentile(self, percent: float) -> int | None:
-        """In microseconds, None of nothing."""
-        return percentile(self.histogram(), percent)
+        """In microseconds, None of nothing; the same value as :func:`percentile` of the same histogram.
+
+        Going through the few places that are not empty takes a hundredth of the time, which counts where a generator waits.
+        """
+        wanted = max(1, int(percent / 100 * self.total + 0.5))
+        seen = 0
+        for index in sorted(self._counts):
+            seen += self._counts[index]
+            if seen >= wanted:
+                return _largest(index)
+        return None
+
+
+def _largest(index: int) -> int:
+    """The largest value that is counted at this place."""
+    bucket = max(0, (index >> _HALF_BITS) - 1)
+    first = index - (bucket << _HALF_BITS)
+    return (first + 1 << bucket) - 1
 
 
 def encode(histogram: Any) -> str:

@@ -32,7 +32,7 @@ from maas_loadtest.scenario import Scenario
 from maas_loadtest.server_figures import Snapshot, figures, windows
 from maas_loadtest.settings import Settings
 from maas_loadtest.stages import judged_windows, stage_figures
-from maas_loadtest.tally import ModelTally, Tally, WindowTally, WorkerTally, merged
+from maas_loadtest.tally import Tally, WindowTally, WorkerTally, merged
 from maas_loadtest.verdict import Facts, judge
 
 _PARTS = 5
@@ -64,9 +64,9 @@ def build_report(scenario: Scenario, settings: Settings, job: Job, observed: Obs
     duration_s = min(observed.elapsed_s, job.duration_s)
     late = merged(worker.late for worker in tally.workers.values())
     totals = _totals(settings, job, tally, duration_s, late)
-    workers = tuple(_worker(one, is_complete=not observed.why_ended) for one in tally.workers.values())
+    workers = tuple(map(_worker, tally.workers.values()))
     server = tuple(figures(observed.snapshots[0][1], observed.snapshots[-1][1])) if observed.snapshots else ()
-    agreement = tuple(_agreement(model, tally.models[model], server) for model in job.models) if server else ()
+    agreement = tuple(_agreement(model, job, tally, server) for model in job.models) if server else ()
     stages = stage_figures(scenario, job, tally, observed.window_s) if len(job.stages) > 1 else ()
     judged = judged_windows(scenario, job, tally, observed.window_s)
     facts = Facts(
@@ -174,7 +174,7 @@ def _span_s(job: Job, tally: Tally, duration_s: float, *, is_offered: bool) -> f
     return offered_s if is_offered else max(tally.last_answer_s - tally.first_answer_s, 1e-9)
 
 
-def _worker(worker: WorkerTally, *, is_complete: bool) -> WorkerEntry:
+def _worker(worker: WorkerTally) -> WorkerEntry:
     return WorkerEntry(
         name=worker.name,
         pid=worker.pid,
@@ -183,14 +183,17 @@ def _worker(worker: WorkerTally, *, is_complete: bool) -> WorkerEntry:
         cpu_percent_worst=worker.cpu_percent_worst,
         lateness_p99_us=worker.late.percentile(99),
         lateness_max_us=worker.late.percentile(100),
-        finished=not worker.lost and (bool(worker.done) or is_complete),
+        finished=bool(worker.done),
     )
 
 
-def _agreement(model: str, tally: ModelTally, server: Sequence[ServerFigures]) -> Agreement:
-    client = tally.counts["answered"] + tally.counts["wrong"]
+def _agreement(model: str, job: Job, tally: Tally, server: Sequence[ServerFigures]) -> Agreement:
+    """A step of an ensemble is counted for each request to the ensemble."""
+    askers = [model, *(name for name, steps in job.steps.items() for step in steps if step == model)]
+    client = sum(tally.models[name].counts["answered"] + tally.models[name].counts["wrong"] for name in askers)
     counted = sum(one.requests for one in server if one.model == model)
-    return Agreement(model=model, client=client, server=counted, agree=client == counted)
+    agree = counted >= client if model in job.inner else counted == client
+    return Agreement(model=model, client=client, server=counted, agree=agree)
 
 
 def _parts(tally: Tally, job: Job, window_s: float, *, is_open: bool) -> list[float]:

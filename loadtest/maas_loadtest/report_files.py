@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from maas_core.errors import WrongUse
 from maas_core.files import write_atomic
 from maas_core.layout import build_dir
 from maas_loadtest.report_model import REPORT_FILE, LoadReport
@@ -40,6 +42,23 @@ def write_report(report: LoadReport, folder: str | None) -> Path:
         mend = "make room and run again" if error.errno == errno.ENOSPC else "name another folder with --report"
         raise NotValid(f"the report can not be written to {target}: {error.strerror}", mend) from error
     return target / REPORT_FILE
+
+
+def check_writable(folder: str | None) -> None:
+    """Finds out before the run that its report could not be written.
+
+    Raises:
+        WrongUse: so it is.
+    """
+    target = Path(folder) if folder else reports_dir()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target) as probe:
+            probe.write(b"?")
+    except OSError as error:
+        raise WrongUse(
+            f"reports can not be written to {target}: {error.strerror}", "name another folder with --report"
+        ) from error
 
 
 def _new_folder(scenario: str) -> Path:

@@ -18,6 +18,7 @@ from maas_loadtest.settings import Settings
 
 MOST_DISTINCT = 64
 """So many different requests take turns."""
+_REGROUPED = "rows-"
 _OPEN_SIZE = 16
 """Of a dimension that a model leaves open, where values are made up."""
 
@@ -30,6 +31,7 @@ class Values:
         source: ``golden``, ``generated`` or ``files``.
         samples: of a stateful model the first axis counts the steps of one sequence.
         manifest: of the served version, where the repository has it.
+        regrouped: the numbers of those samples that are rows of larger golden samples.
         version: whose right answers they are; "" where these are not known.
     """
 
@@ -37,6 +39,7 @@ class Values:
     samples: tuple[Sample, ...]
     manifest: Manifest | None
     version: str = ""
+    regrouped: frozenset[int] = frozenset()
 
 
 def values_for(spec: ModelSpec, version: str, settings: Settings) -> Values:
@@ -64,7 +67,8 @@ def values_for(spec: ModelSpec, version: str, settings: Settings) -> Values:
         if folder and (folder / GOLDEN_FILE).is_file():
             samples = _golden(spec, load_golden(folder / GOLDEN_FILE), settings)
             if samples:
-                return Values("golden", samples, manifest, folder.name)
+                regrouped = frozenset(number for number, one in enumerate(samples) if one.name.startswith(_REGROUPED))
+                return Values("golden", samples, manifest, folder.name, regrouped)
         if settings.inputs == "golden":
             raise WrongUse(
                 f"{settings.repository} holds no golden samples of {spec.name} {version}".rstrip(),
@@ -119,9 +123,12 @@ def _first_steps(sample: Sample, steps: int) -> Sample:
 
 
 def _batches(samples: Sequence[Sample], size: int) -> list[Sample]:
-    """All rows of all samples, regrouped; only rows of one shape share a batch."""
+    """Samples of that size as they are, then the rows of the others, regrouped by their shape."""
+    whole = [sample for sample in samples if all(len(value) == size for value in sample.inputs.values())]
     by_shape: dict[tuple[tuple[str, tuple[int, ...]], ...], list[tuple[Tensors, Tensors]]] = {}
     for sample in samples:
+        if any(sample is one for one in whole):
+            continue
         shape = tuple((name, value.shape[1:]) for name, value in sorted(sample.inputs.items()))
         by_shape.setdefault(shape, []).extend(_rows(sample))
     groups = []
@@ -129,7 +136,8 @@ def _batches(samples: Sequence[Sample], size: int) -> list[Sample]:
         # A batch larger than the stock of rows takes them again from the first one on.
         stock = rows * -(-size // len(rows))
         groups += [stock[start : start + size] for start in range(0, len(stock) - size + 1, size)]
-    return [_joined(f"rows-{number}", group) for number, group in enumerate(groups[:MOST_DISTINCT])]
+    regrouped = [_joined(f"{_REGROUPED}{number}", group) for number, group in enumerate(groups)]
+    return [*whole, *regrouped][:MOST_DISTINCT]
 
 
 def _rows(sample: Sample) -> list[tuple[Tensors, Tensors]]:
