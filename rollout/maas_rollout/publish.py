@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from graphlib import TopologicalSorter
@@ -25,7 +25,7 @@ from maas_core.errors import MaasError, NotHeld, WrongUse
 from maas_core.files import fsync_dir, make_newer, newest_change_ns, sync_tree
 from maas_core.manifest import Manifest, changed_files, read_manifest
 from maas_core.names import check_model_name
-from maas_core.repository import Published, versions_of
+from maas_core.repository import Published, models_in, versions_of
 
 _LOG_FILE = "published.jsonl"
 _LOCK_FILE = "lock"
@@ -35,11 +35,17 @@ _LOCK_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a publish did; ``is_new`` is false where the same bytes were there already."""
+    """What a publish did.
+
+    Attributes:
+        is_new: false where the same bytes were there already.
+        left_behind: the ensembles whose newest version was verified with another version of this model.
+    """
 
     published: Published
     digest: str
     is_new: bool
+    left_behind: tuple[str, ...] = ()
 
 
 def in_order(bundles: Sequence[Path]) -> list[Path]:
@@ -115,7 +121,22 @@ def _publish(bundle: Path, manifest: Manifest, repository: Path, steps: Mapping[
     version = Published(manifest.model, highest + 1, model_dir / str(highest + 1))
     _move_in(bundle, version, repository)
     _log(repository, version, manifest.digest)
-    return Outcome(version, manifest.digest, is_new=True)
+    left_behind = _ensembles_with_another(manifest.model, manifest.digest, repository)
+    return Outcome(version, manifest.digest, is_new=True, left_behind=left_behind)
+
+
+def _ensembles_with_another(step: str, digest: str, repository: Path) -> tuple[str, ...]:
+    """The ensembles that a server which takes the newest of everything would now serve with an unproven step."""
+    found = []
+    for model in models_in(repository):
+        newest = versions_of(repository / model)[-1:]
+        if newest and newest[0].digest is not None:
+            # A damaged manifest of another model is not this publish's business.
+            with suppress(NotHeld):
+                stamp = read_manifest(newest[0].path).verification
+                if stamp is not None and stamp.requires.get(step, digest) != digest:
+                    found.append(model)
+    return tuple(found)
 
 
 def _check_config(bundle: Path, model_dir: Path) -> None:

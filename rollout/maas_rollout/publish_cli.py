@@ -21,17 +21,26 @@ def publish(bundles: tuple[Path, ...], repository: Path, as_json: bool) -> None:
     A bundle without the stamp of `maas verify`, or with one byte changed since, is refused. Publishing the same bytes
     again changes nothing. Of several, steps go before the ensembles that are made of them.
     """
+    from maas_core.manifest import read_manifest
     from maas_rollout.publish import in_order
     from maas_rollout.publish import publish as publish_bundle
 
+    models = {read_manifest(bundle).model for bundle in bundles}
     for bundle in in_order(bundles):
         outcome = publish_bundle(bundle, repository)
         version = outcome.published
         if as_json:
             facts = {"model": version.model, "version": version.version, "path": str(version.path)}
-            click.echo(json.dumps({**facts, "digest": outcome.digest, "new": outcome.is_new}))
+            facts |= {"digest": outcome.digest, "new": outcome.is_new, "left_behind": list(outcome.left_behind)}
+            click.echo(json.dumps(facts))
         else:
             done = "published" if outcome.is_new else "the same bytes are there already"
             click.echo(
                 f"{version.model}: version {version.version}, {done} ({version.path}, digest {outcome.digest[:12]})"
+            )
+        for ensemble in sorted(set(outcome.left_behind) - models):
+            click.echo(
+                f"NOTE: {ensemble} was verified with another {version.model}: export it again, and release both "
+                f"together: maas rollout start {ensemble} --bundle … --bundle {bundle}",
+                err=True,
             )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from maas_core.errors import NotHeld, WrongUse
+from maas_core.errors import NotHeld, NotReachable, WrongUse
 from maas_core.names import check_model_name
 from maas_core.releases import NOT_SERVED, journal_path, journals_dir, read_entries, released_versions
 from maas_rollout import reconcile as reconciling
@@ -22,7 +22,8 @@ from maas_rollout.lock import is_locked, locked
 from maas_rollout.ports import Candidate, Clock, Gate, GateContext, Gateway, LoadTest, Server
 from maas_rollout.settings import Settings
 from maas_rollout.state import Member, RolloutState, active, fold
-from maas_rollout.steps.prepare import version_with
+from maas_rollout.steps.prepare import named, version_with
+from maas_rollout.steps.trial import is_serving
 from maas_rollout.unit import members_at, members_of, served_version
 from maas_rollout.world import World
 
@@ -106,6 +107,7 @@ class Rollouts:
                 "why": planned.why,
             }
             world = self._world(planned)
+            _require_reachable(world)
             request_path(planned.model).unlink(missing_ok=True)
             world.append("start", data)
             return Engine(world).run()
@@ -285,6 +287,21 @@ def _require_unchanged(planned: RolloutState) -> None:
         now = served_version(planned.repository, model, released)
         if now != member.before:
             raise NotHeld(f"{model} {now} serves meanwhile, not {member.before}", "start the rollout again")
+
+
+def _require_reachable(world: World) -> None:
+    """Nothing is begun where it could not be ended: the stable server serves what it should, the gateway is there."""
+    before = world.state.before
+    if not is_serving(world.server, before):
+        if world.server.address() is None:
+            view = world.state.settings.stable_view
+            raise NotReachable(f"no server of the view {view!r} runs", f"start `maas serve --view {view}`")
+        raise NotHeld(
+            f"the stable server does not serve {named(before)}",
+            f"see `maas status`, and `maas rollout reconcile {world.state.model}` for what was released before",
+        )
+    if world.state.settings.use_gateway and world.gateway.is_free_for(world.models):
+        world.gateway.set_split(world.models, None)
 
 
 def _require_none_active(models: Mapping[str, Member]) -> None:

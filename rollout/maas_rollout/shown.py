@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from maas_core.releases import Entry
@@ -62,7 +62,7 @@ def plan_in_words(state: RolloutState) -> str:
 
 def _what(entry: Entry) -> str:
     data = entry.data
-    words = {
+    words: dict[str, Callable[[], str]] = {
         "start": lambda: f"{data['kind']} of {', '.join(data['members'])} began ({entry.rollout}){_because(data)}",
         "pin": lambda: f"from now on {named(data['versions'])} serves",
         "begin": lambda: f"{data['step']} …",
@@ -77,7 +77,7 @@ def _what(entry: Entry) -> str:
         "taken_over": lambda: f"taken over from {', '.join(sorted(set(data['from'].values())))}, which is gone",
         "refused": lambda: f"{data['action']} is refused: {data['because']}",
         "undrained": lambda: f"sequences on the {data['side']} server that did not end: {', '.join(data['sequences'])}",
-        "end": lambda: f"{data['outcome'].upper()}{_because(data)}",
+        "end": lambda: data["outcome"].upper(),
     }
     return words[entry.kind]() if entry.kind in words else entry.kind
 

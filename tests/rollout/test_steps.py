@@ -11,12 +11,15 @@ from tests.rollout.bundles import BROKEN, make_bundle, make_ensemble
 from tests.rollout.fake_triton import FakeWorld
 from tests.rollout.rollouts import give_back, release, settings
 
-from maas_core.errors import MaasError, NotHeld, WrongUse
+from maas_core.errors import MaasError, NotHeld, NotReachable, WrongUse
 from maas_core.releases import Entry, released_versions
 from maas_core.repository import versions_of
+from maas_rollout.control import Action, ask
+from maas_rollout.lock import Locked
 from maas_rollout.ports import Judgement
 from maas_rollout.publish import publish
 from maas_rollout.service import Rollouts, states_of
+from maas_rollout.state import RolloutState
 
 
 @pytest.fixture
@@ -219,11 +222,122 @@ def test_a_clock_that_was_set_back_makes_no_version_old(world: FakeWorld, better
     assert world.stable.ready_versions() == {"double": [1]}
 
 
-def test_a_gateway_that_is_away_is_no_reason_to_lose_callers(world: FakeWorld, better: Path) -> None:
+def _start_without_gateway(world: FakeWorld, bundle: Path) -> None:
     world.book.switch("gateway gone")
-    with pytest.raises(MaasError, match="stands still at restore-traffic"):
-        release(world, better)
+    try:
+        release(world, bundle)
+    finally:
+        world.book.switch("gateway gone", on=False)
+
+
+def test_a_gateway_that_is_away_is_no_reason_to_lose_callers(world: FakeWorld, better: Path) -> None:
+    with pytest.raises(MaasError, match="does not answer"):
+        _start_without_gateway(world, better)
+    assert states_of("double") == [], "nothing is begun that could not be ended"
+
+    def lose_gateway(entry: Entry) -> None:
+        if entry.data.get("step") == "weight-100":
+            world.book.switch("gateway gone")
+
+    rollouts = Rollouts(world.ports, lose_gateway)
+    planned = rollouts.plan_release("double", [better], world.stable.repository, settings(), "")
+    with pytest.raises(NotReachable, match="stands still at restore-traffic"):
+        rollouts.start(planned)
     world.book.switch("gateway gone", on=False)
     state = Rollouts(world.ports).resume("double")
     assert state.outcome == "rolled back"
     assert world.book.violations == []
+
+
+def test_without_a_stable_server_nothing_is_begun(world: FakeWorld, better: Path) -> None:
+    world.book.switch("stable gone")
+    with pytest.raises(NotReachable, match="no server of the view 'stable' runs"):
+        release(world, better)
+    assert [entry.version for entry in versions_of(world.stable.repository / "double")] == [1]
+
+
+def test_people_may_pause_promote_and_turn_back_a_rollout_that_another_process_works_on(
+    world: FakeWorld, better: Path
+) -> None:
+    """The process finds the wish while it waits; here the wish is left at an entry of the journal."""
+    wishes: list[Action] = ["pause", "promote"]
+    passed_s: list[float] = []
+
+    def wish(entry: Entry) -> None:
+        if (entry.kind, entry.data.get("step")) == ("begin", "weight-50"):
+            ask(active_state(), wishes.pop(0), "lunch")
+        elif entry.kind == "paused":
+            passed_s.append(world.clock.passed_s)
+            ask(active_state(), wishes.pop(0), "after lunch")
+
+    def active_state() -> RolloutState:
+        return states_of("double")[-1]
+
+    rollouts = Rollouts(world.ports, wish)
+    planned = rollouts.plan_release("double", [better], world.stable.repository, settings(interval_s=1000.0), "")
+    state = rollouts.start(planned)
+    assert state is not None
+    assert state.outcome == "promoted"
+    assert world.clock.passed_s - passed_s[0] < 10.0, "no interval was held after people asked for the promotion"
+
+
+def test_a_rollback_while_the_candidate_serves_is_routing_only(world: FakeWorld, better: Path) -> None:
+    kinds: list[tuple[str, str]] = []
+
+    def wish(entry: Entry) -> None:
+        kinds.append((entry.kind, entry.data.get("step", "")))
+        if (entry.kind, entry.data.get("step")) == ("done", "weight-50"):
+            ask(states_of("double")[-1], "rollback", "wrong labels")
+
+    rollouts = Rollouts(world.ports, wish)
+    state = rollouts.start(rollouts.plan_release("double", [better], world.stable.repository, settings(), ""))
+    assert state is not None
+    assert (state.outcome, state.turned_because) == ("rolled back", "wrong labels")
+    after = kinds[kinds.index(("turn", "")) :]
+    assert after == [
+        ("turn", ""),
+        *[
+            (kind, step)
+            for step in ("restore-stable", "restore-traffic", "stop-candidate")
+            for kind in ("begin", "done")
+        ],
+        ("end", ""),
+    ], "no version is pinned or loaded"
+
+
+def test_a_promotion_before_anything_is_proven_is_refused(world: FakeWorld, better: Path) -> None:
+    refused: list[str] = []
+
+    def wish(entry: Entry) -> None:
+        if (entry.kind, entry.data.get("step")) == ("begin", "publish"):
+            ask(states_of("double")[-1], "promote", "")
+        if entry.kind == "refused":
+            refused.append(entry.data["because"])
+
+    rollouts = Rollouts(world.ports, wish)
+    rollouts.start(rollouts.plan_release("double", [better], world.stable.repository, settings(), ""))
+    assert refused == ["nothing is proven yet: check and load-test come first"]
+
+
+def test_two_models_are_released_at_once_and_one_model_is_not(world: FakeWorld, better: Path) -> None:
+    def nested(entry: Entry) -> None:
+        if (entry.kind, entry.data.get("step")) == ("begin", "weight-50"):
+            with pytest.raises(Locked, match="double is locked: a rollout of it is under way"):
+                release(world, better)
+
+    rollouts = Rollouts(world.ports, nested)
+    assert rollouts.start(rollouts.plan_release("double", [better], world.stable.repository, settings(), ""))
+
+
+def test_reconcile_mends_what_others_changed(world: FakeWorld, better: Path) -> None:
+    release(world, better)
+    world.gateway._cell.update(splits={"double": [40, 0]}, candidate="127.0.0.1:9000")
+    world.candidate.cell.update(up=True, pins={"double": 1}, served={})
+    found = Rollouts(world.ports).reconcile("double")
+    assert found == [
+        "a candidate runs that no rollout needs",
+        "the gateway routes 40 % and mirrors 0 %, wanted 0 % and 0 %",
+    ]
+    assert world.gateway.split("double") == (0, 0)
+    assert world.candidate.address() is None
+    assert Rollouts(world.ports).differences("double") == []
