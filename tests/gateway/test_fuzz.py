@@ -1,0 +1,127 @@
+"""Good requests, spoilt at random: Triton lives, and no answer is an error of the gateway itself."""
+
+from __future__ import annotations
+
+import http.client
+import random
+from collections import Counter
+
+import grpc
+import psutil
+import pytest
+
+from tests.gateway.poison_corpus import SERVICE, binary_tensor, document, request, tensor
+from tests.gateway.throwaway import Behind, channel_to
+
+SEED = 8
+FEW, MANY = 400, 20_000
+PIECES = (
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b'"',
+    b",",
+    b":",
+    b"\\",
+    b"\\u0073",
+    b"-",
+    b"0",
+    b"9" * 20,
+    b"1e9",
+    b"NaN",
+    b"null",
+    b"\0",
+)
+GOOD_JSON = [
+    document(),
+    document(
+        tensor(shape=[2, 1], data=[[1], [2]]), id="7", outputs=[{"name": "y", "parameters": {"binary_data": True}}]
+    ),
+    document(tensor(), parameters={"priority": 1, "timeout": 10**6, "custom": "ä"}),
+]
+GOOD_GRPC = [
+    request().SerializeToString(),
+    request(id="7", outputs=[{"name": "y"}], model_version="1").SerializeToString(),
+    request(
+        inputs=[{"name": "x", "datatype": "FP32", "shape": [1, 2], "contents": {"fp32_contents": [1, 2]}}],
+        raw_input_contents=[],
+    ).SerializeToString(),
+]
+
+
+def spoil(rng: random.Random, text: bytes) -> bytes:
+    """``text`` with one to three things done to it."""
+    for _ in range(rng.randint(1, 3)):
+        at, length = rng.randrange(len(text) + 1), rng.randint(1, 8)
+        before, part, rest = text[:at], text[at : at + length], text[at + length :]
+        piece = rng.choice(PIECES)
+        text = rng.choice(
+            [
+                before,
+                before + rest,
+                before + piece + part + rest,
+                before + piece + rest,
+                before + part * rng.choice((2, 50)) + rest,
+                before + bytes([rng.randrange(256)]) + text[at + 1 :],
+            ]
+        )
+    return text
+
+
+def statuses_over_http(behind: Behind, count: int) -> Counter[int]:
+    rng = random.Random(SEED)
+    found: Counter[int] = Counter()
+    connection = http.client.HTTPConnection(*behind.address, timeout=30)
+    good = [text.encode() for text in GOOD_JSON]
+    header = document(binary_tensor()).encode()
+    for number in range(count):
+        if number % 4:
+            body, headers = spoil(rng, rng.choice(good)), {}
+        else:
+            spoilt = spoil(rng, header)
+            body, headers = spoilt + bytes(8), {"Inference-Header-Content-Length": str(len(spoilt))}
+        connection.request("POST", "/v2/models/echo/infer", body, headers)
+        answer = connection.getresponse()
+        answer.read()
+        found[answer.status] += 1
+        assert psutil.pid_exists(behind.serving.ready["triton_pid"]), body
+        assert answer.status in (200, 400, 403, 413), (answer.status, body, headers)
+    connection.close()
+    return found
+
+
+def codes_over_grpc(behind: Behind, count: int) -> Counter[grpc.StatusCode]:
+    rng = random.Random(SEED)
+    found: Counter[grpc.StatusCode] = Counter()
+    fine = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND}
+    # Triton 2.51 answers so for a model or version that there is not.
+    fine.add(grpc.StatusCode.UNAVAILABLE)
+    with channel_to(behind.address) as channel:
+        infer = channel.unary_unary(f"{SERVICE}/ModelInfer")
+        for _ in range(count):
+            message = spoil(rng, rng.choice(GOOD_GRPC))
+            try:
+                infer(message, timeout=30)
+                code = grpc.StatusCode.OK
+            except grpc.RpcError as error:
+                code = error.code()
+            found[code] += 1
+            assert code in {grpc.StatusCode.OK, *fine}, (code, message)
+            assert psutil.pid_exists(behind.serving.ready["triton_pid"]), message
+    return found
+
+
+@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_spoilt_requests_over_http(behind: Behind, count: int) -> None:
+    found = statuses_over_http(behind, count)
+    # Some are spoilt without harm; were none, or all, the test would look past the checks.
+    assert 0 < found[200] < found[400]
+    assert "admission failed" not in (behind.gateway.state / "envoy.log").read_text()
+
+
+@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_spoilt_requests_over_grpc(behind: Behind, count: int) -> None:
+    found = codes_over_grpc(behind, count)
+    assert 0 < found[grpc.StatusCode.OK] < found[grpc.StatusCode.INVALID_ARGUMENT]
+    assert "admission failed" not in (behind.gateway.state / "envoy.log").read_text()
