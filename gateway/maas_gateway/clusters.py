@@ -71,6 +71,8 @@ def _server(side: Side, upstream: Upstream, protocol: Protocol, settings: ProxyS
         "metadata": _metadata(side),
         "connect_timeout": seconds(settings.connect_timeout_s),
         "type": "STATIC" if _is_address(address) else "STRICT_DNS",
+        # Triton listens on IPv4 unless told.
+        "dns_lookup_family": "V4_PREFERRED",
         "load_assignment": {"cluster_name": name, "endpoints": [_endpoints(address, _metadata(side), health_port)]},
         "per_connection_buffer_limit_bytes": _BUFFER_BYTES,
         "health_checks": [_health_check(settings.health_interval_s)],

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -91,15 +92,21 @@ class FrontGateway:
             self._start_at = 0.0
             self._start()
 
-    def stop(self) -> None:
-        """Lets it answer what is in flight, and ends it."""
+    def stop(self, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Lets it answer what is in flight, and ends it.
+
+        Args:
+            hurry: whether to wait for nothing.
+        """
         assert self._process.stdin is not None  # noqa: S101  # a pipe by construction
         self._process.stdin.close()
-        try:
-            self._process.wait(self._drain_timeout_s + _STOP_MARGIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        deadline = time.monotonic() + self._drain_timeout_s + _STOP_MARGIN_S
+        while self._process.poll() is None and time.monotonic() < deadline:
+            if hurry():
+                self._process.terminate()
+            time.sleep(_POLL_S)
+        self._process.kill()
+        self._process.wait()
 
     def _start(self) -> None:
         self._started_at = time.monotonic()
@@ -110,6 +117,8 @@ class FrontGateway:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Ctrl-C is for this process alone, which then stops the gateway in order.
+            start_new_session=True,
         )
         self._said: list[str] = []
         self._listener = threading.Thread(target=self._listen, args=(self._process,), name="gateway", daemon=True)

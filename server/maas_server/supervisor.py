@@ -285,7 +285,7 @@ class Supervisor:
         self._events.tell("draining", "stopping: new requests are refused, those in flight are answered")
         if self._gateway is not None:
             # First, so that it sends nothing to a server that already refuses.
-            self._gateway.stop()
+            self._gateway.stop(self._request.hurry.is_set)
         answered = drain(run.running, self._view, self._settings.drain_timeout_s, self._request.hurry.is_set)
         words = "stopped" if answered else "stopped; some requests in flight were not answered"
         self._events.tell("stopped", words, all_answered=answered)

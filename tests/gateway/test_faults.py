@@ -114,10 +114,12 @@ def test_an_error_of_the_gateway_looks_like_one_of_triton(tmp_path: Path) -> Non
         assert grpc.infer().status == 14
 
 
-def test_a_server_that_comes_later_is_found(tmp_path: Path, stable: Stub) -> None:
+def test_a_server_that_comes_later_and_is_named_not_numbered_is_found(tmp_path: Path, stable: Stub) -> None:
+    there = upstream(stable)
+    named = Upstream(**{key: value.replace("127.0.0.1", "localhost") for key, value in there.model_dump().items()})
     with running_gateway(tmp_path / "state", GONE) as gateway, gateway.callers() as (http, _):
         assert http.infer().status == 503
-        gateway.route(Routing(stable=upstream(stable)))
+        gateway.route(Routing(stable=named))
         deadline = time.monotonic() + 10
         while not (reply := http.infer()).is_good and time.monotonic() < deadline:
             time.sleep(0.05)
