@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from maas_gateway.envoy_admin import EnvoyAdmin
 from maas_gateway.routing import Routing, Split
 from tests.gateway.pressure import Pressure
 from tests.gateway.running import (
@@ -91,10 +92,16 @@ def test_only_the_model_that_is_split_goes_to_the_candidate(gateway: Gateway, se
             assert caller.infer(MODEL).version == STABLE
 
 
+def connections(gateway: Gateway) -> int:
+    """How many Envoy has taken of callers so far."""
+    return int(EnvoyAdmin(gateway.ready["admin"]).stats("^http.gateway.downstream_cx_total$").popitem()[1])
+
+
 def test_no_request_fails_and_no_connection_drops_while_weights_are_switched_50_times(
     gateway: Gateway, servers: tuple[Stub, Stub]
 ) -> None:
     gateway.split(*servers, 0)
+    before = connections(gateway)
     with Pressure(gateway) as pressure:
         for turn in range(50):
             if turn % 10 == 9:
@@ -102,6 +109,8 @@ def test_no_request_fails_and_no_connection_drops_while_weights_are_switched_50_
                 gateway.route(Routing(stable=upstream(servers[0])))
             gateway.split(*servers, (turn * 37) % 101)
     assert not pressure.bad, pressure.bad[:5]
+    # A gRPC channel would connect again without a word.
+    assert connections(gateway) - before == pressure.callers
     assert min(pressure.versions[STABLE], pressure.versions[CANDIDATE]) > 20
 
 
