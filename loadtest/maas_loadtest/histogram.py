@@ -98,9 +98,9 @@ class Counts:
     def percentile(self, percent: float) -> int | None:
         """In microseconds, None of nothing; the same value as :func:`percentile` of the same histogram.
 
-        Going through the few places that are not empty takes a hundredth of the time, which counts where a generator waits.
+        Going through the few places that are not empty takes a hundredth of the time, and the generator waits for it.
         """
-        wanted = max(1, int(percent / 100 * self.total + 0.5))
+        wanted = max(1, int(percent * self.total / 100 + 0.5))
         seen = 0
         for index in sorted(self._counts):
             seen += self._counts[index]

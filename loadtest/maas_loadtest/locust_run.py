@@ -122,11 +122,12 @@ def install(scenario: Scenario) -> None:
     def on_quitting(environment: Any, **_: Any) -> None:
         scenario.running.on_quitting()
 
-    events.init_command_line_parser.add_listener(add_options)
-    events.init.add_listener(on_init)
-    events.test_start.add_listener(on_test_start)
-    events.test_stopping.add_listener(on_test_stopping)
-    events.quitting.add_listener(on_quitting)
+    hooks: Any = events  # Locust's annotations leave add_listener untyped
+    hooks.init_command_line_parser.add_listener(add_options)
+    hooks.init.add_listener(on_init)
+    hooks.test_start.add_listener(on_test_start)
+    hooks.test_stopping.add_listener(on_test_stopping)
+    hooks.quitting.add_listener(on_quitting)
 
 
 def _silent(event: dict[str, Any]) -> None:

@@ -139,6 +139,7 @@ def _totals(settings: Settings, job: Job, tally: Tally, duration_s: float, late:
 
     scheduled, answered = tally.total("offered"), of_models("answered")
     ended = answered + of_models("errors")
+    offered_span_s, answered_span_s = _spans_s(job, tally, duration_s)
     limit_us = int(settings.late_after * 1e6)
     return Totals(
         scheduled=scheduled,
@@ -153,25 +154,28 @@ def _totals(settings: Settings, job: Job, tally: Tally, duration_s: float, late:
         items=of_models("items"),
         bytes_sent=of_models("bytes_sent"),
         bytes_received=of_models("bytes_received"),
-        offered_per_s=scheduled / _span_s(job, tally, duration_s, is_offered=True) if scheduled else 0.0,
-        achieved_per_s=ended / _span_s(job, tally, duration_s, is_offered=False) if answered else 0.0,
+        offered_per_s=_per_second(scheduled, offered_span_s, duration_s),
+        achieved_per_s=_per_second(ended, answered_span_s, duration_s) if answered else 0.0,
     )
 
 
-def _span_s(job: Job, tally: Tally, duration_s: float, *, is_offered: bool) -> float:
-    """How long it took: from first to last scheduled moment, or from first to last good answer.
+def _per_second(count: int, span_s: float | None, duration_s: float) -> float:
+    """A rate by the distances between first and last, or where there is no such span by the measured time."""
+    if span_s is not None and count > 1 and span_s > 0:
+        return (count - 1) / span_s
+    return count / max(duration_s, 1e-9)
+
+
+def _spans_s(job: Job, tally: Tally, duration_s: float) -> tuple[float | None, float | None]:
+    """From the first to the last scheduled moment, and from the first to the last good answer.
 
     Rates are compared over spans of their own, so that the time that the last answer takes does not count as a loss of
-    throughput, while a queue that grows does. In a closed loop both are the measured time.
+    throughput, while a queue that grows does. A closed loop has none.
     """
     if job.schedule is None or tally.first_answer_s is None or tally.last_answer_s is None:
-        return max(duration_s, 1e-9)
-    first_s, last_s = job.schedule.at_ns[0] / 1e9, min(job.schedule.at_ns[-1] / 1e9, duration_s)
-    offered_s = max(last_s - first_s, 1e-9)
-    # One request has no span; what counts then is the planned time.
-    if len(job.schedule) < 2:
-        return max(job.duration_s, 1e-9)
-    return offered_s if is_offered else max(tally.last_answer_s - tally.first_answer_s, 1e-9)
+        return None, None
+    last_s = min(job.schedule.at_ns[-1] / 1e9, duration_s)
+    return last_s - job.schedule.at_ns[0] / 1e9, tally.last_answer_s - tally.first_answer_s
 
 
 def _worker(worker: WorkerTally) -> WorkerEntry:
