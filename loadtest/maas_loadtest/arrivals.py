@@ -57,10 +57,8 @@ def arrivals(kind: Kind, stages: Sequence[Stage], rng: np.random.Generator, *, b
     at = _at_rate_one(kind, total, rng, burstiness)
     ends_s = np.cumsum([0.0, *(stage.duration_s for stage in stages)])
     ends = np.cumsum([0.0, *(stage.duration_s * stage.rate_per_s for stage in stages)])
-    # interp wants ascending abscissae: where the rate is 0 no request falls, and the later moment is the right one.
-    keep = np.append(np.diff(ends) > 0, True)
-    keep[0] = True
-    moments_s = np.interp(at[at < total], ends[keep], ends_s[keep])
+    # Where the rate is 0 two abscissae are equal: interp takes the later one, and no request falls in between.
+    moments_s = np.interp(at[at < total], ends, ends_s)
     moments: Moments = np.round(moments_s * _NS).astype(np.int64)
     return moments
 
