@@ -20,6 +20,7 @@ from bench import startup, tools
 from bench.client.cli import client
 from bench.gateway.cli import gateway
 from bench.goals import goals
+from bench.loadgen.cli import load
 from bench.models import Model
 from bench.peers.peer import Peer
 from bench.peers.python import BENTOML, FASTAPI, LITSERVE
@@ -165,6 +166,7 @@ def _write(records: Records, folder: Path, name: str) -> str:
 
 
 main.add_command(client)
+main.add_command(load)
 main.add_command(gateway)
 
 
