@@ -76,8 +76,6 @@ def _server(side: Side, upstream: Upstream, protocol: Protocol, settings: ProxyS
         "load_assignment": {"cluster_name": name, "endpoints": [_endpoints(address, _metadata(side), health_port)]},
         "per_connection_buffer_limit_bytes": _BUFFER_BYTES,
         "health_checks": [_health_check(settings.health_interval_s)],
-        # The only stable server is asked even while it looks ill; an ill candidate is not.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 50 if side == "stable" else 0}},
         "outlier_detection": _outlier_detection(),
         **_limits(settings),
         **_protocol_options(protocol),

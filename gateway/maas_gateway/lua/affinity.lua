@@ -8,12 +8,17 @@ local bit = require("bit")
 
 local MODEL, SEQUENCE, START, SIDE = "x-maas-model", "x-maas-sequence", "x-maas-sequence-start", "x-maas-side"
 local MOST_IN_A_GENERATION = 100000
+-- A model's name and an id of Triton's, which has at most 128 characters; a longer one is none, and not worth memory.
+local LONGEST_KEY_BYTES = 512
 local GENERATION_S = 3600
 
 -- Two generations: what was not asked for during a whole one is forgotten with it.
 local young, old, count, began = {}, {}, 0, os.time()
 
 local function remember(key, side)
+  if #key > LONGEST_KEY_BYTES then
+    return
+  end
   if young[key] == nil then
     if count >= MOST_IN_A_GENERATION or os.time() - began > GENERATION_S then
       young, old, count, began = {}, young, 0, os.time()
@@ -32,7 +37,8 @@ local function recall(key)
   return side
 end
 
--- FNV-1a, 32 bits (http://www.isthe.com/chongo/tech/comp/fnv/); the product with the prime 0x01000193 in parts that a double holds exactly.
+-- FNV-1a, 32 bits (http://www.isthe.com/chongo/tech/comp/fnv/); the product with the prime 0x01000193 in parts that a
+-- double holds exactly.
 local function hash(text)
   local value = 0x811c9dc5
   for i = 1, #text do
