@@ -172,6 +172,12 @@ class FakeServer:
         versions = {model: found[0].version for model, found in newest.items() if found}
         return {"newest": versions, "released": released_versions(self.repository), "pins": self._pins()}
 
+    def load_anew(self, model: str) -> None:
+        """A load call in which nothing but the times changed."""
+        served = self.cell.read()["served"]
+        served[model] = self._load(model, served[model]["version"], served[model])
+        self.cell.update(served=served)
+
     def _note_mixture(self) -> None:
         """An ensemble is switched model by model: callers must be elsewhere meanwhile."""
         for model, (percent, _) in gateway_splits(self.root).items():
