@@ -9,6 +9,7 @@ from typing import Any
 
 from maas_core.errors import WrongUse
 from maas_core.names import is_model_name
+from maas_core.service_level import parse_service_level
 from maas_loadtest.arrivals import KINDS
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
@@ -157,6 +158,8 @@ def checked(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
         raise WrongUse(f"--arrivals is {values['arrivals']!r}", f"choose one of {', '.join(KINDS)}")
     if values["agreement"] not in ("required", "shown"):
         raise WrongUse(f"--agreement is {values['agreement']!r}", "choose required or shown")
+    if values["slo"]:
+        parse_service_level(values["slo"])
     for name in ("rate", "duration", "callers", "in_flight", "batch_size", "timeout", "steps", "speed", "burstiness"):
         if values[name] <= 0:
             raise WrongUse(f"--{name.replace('_', '-')} is {values[name]:g}", "give a number above 0")

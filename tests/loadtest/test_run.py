@@ -1,0 +1,279 @@
+"""``maas load run`` against a server of known delays: figures, verdict, exit code, and what goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maas_loadtest.histogram import decode
+from maas_loadtest.report_files import write_report
+from maas_loadtest.report_model import Status
+from maas_loadtest.run import scenarios_dir
+from maas_loadtest.run_cli import run as run_command
+from maas_loadtest.validity import NotValid
+from tests.conftest import ROOT
+from tests.loadtest.commands import run
+from tests.loadtest.made_reports import Made
+from tests.loadtest.running import SHORT, Ran, is_alive, load, loading, locusts_of, wait_until
+from tests.loadtest.stub_server import MODEL, Stub, stub_server
+
+DELAY_MS = 10
+UNSTABLE = ("delayed by", "distances", "throughput", "generator CPU")
+"""Beginnings of conditions that other processes on the machine may spoil."""
+
+
+@pytest.fixture(scope="module")
+def stub() -> Iterator[Stub]:
+    with stub_server(delay_ms=DELAY_MS) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def over_grpc(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    return load(tmp_path_factory.mktemp("grpc"), "server", "--url", stub.grpc, "--model", MODEL, "--rate", "40", *SHORT)
+
+
+@pytest.fixture(scope="module")
+def by_two_workers(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    arguments = ("--url", stub.http, "--model", MODEL, "--rate", "40", "--processes", "2", "--slo", "p50=1s")
+    return load(tmp_path_factory.mktemp("http"), "server", *arguments, *SHORT)
+
+
+def own_reasons(ran: Ran) -> list[str]:
+    """Without those of which the machine may be the cause."""
+    return [reason for reason in ran.report.verdict.reasons if not reason.startswith(UNSTABLE)]
+
+
+class TestFigures:
+    def test_all_that_was_scheduled_was_answered(self, over_grpc: Ran, by_two_workers: Ran) -> None:
+        for ran in (over_grpc, by_two_workers):
+            report = ran.report
+            assert own_reasons(ran) == []
+            assert report.totals.answered == report.totals.scheduled == report.schedule.requests > 60
+            assert report.response.count == sum(window.answered for window in report.windows) == report.totals.answered
+
+    def test_times_are_those_of_the_server(self, over_grpc: Ran, by_two_workers: Ran) -> None:
+        for ran in (over_grpc, by_two_workers):
+            assert ran.report.service.min_us >= DELAY_MS * 1000
+            assert ran.report.service.percentiles[0].latency_us == pytest.approx(DELAY_MS * 1000, rel=0.5)
+
+    def test_a_response_takes_no_less_than_its_service(self, over_grpc: Ran) -> None:
+        response, service = over_grpc.report.response, over_grpc.report.service
+        pairs = zip(response.percentiles, service.percentiles, strict=True)
+        assert all(one.latency_us >= other.latency_us for one, other in pairs)
+
+    def test_client_and_server_count_the_same(self, over_grpc: Ran, by_two_workers: Ran) -> None:
+        for ran in (over_grpc, by_two_workers):
+            (agreement,) = ran.report.agreement
+            assert agreement.agree
+            assert agreement.client == agreement.server == ran.report.totals.answered
+
+    def test_the_servers_figures_stand_beside_the_clients(self, over_grpc: Ran) -> None:
+        (server,) = over_grpc.report.server
+        assert server.compute_infer_us == pytest.approx(DELAY_MS * 1000, rel=0.1)
+        assert over_grpc.report.server_windows
+
+    def test_both_workers_sent_half(self, by_two_workers: Ran) -> None:
+        workers = by_two_workers.report.workers
+        assert len({worker.pid for worker in workers}) == 2
+        assert abs(workers[0].sent - workers[1].sent) <= 1
+
+    def test_the_same_seed_gives_the_same_schedule_whoever_sends(self, over_grpc: Ran, by_two_workers: Ran) -> None:
+        assert over_grpc.report.schedule.sha256 == by_two_workers.report.schedule.sha256
+
+    def test_some_answers_were_compared(self, over_grpc: Ran) -> None:
+        assert over_grpc.report.totals.checked >= 1
+        assert over_grpc.report.totals.wrong == 0
+
+    def test_a_machine_reads_what_matters_without_the_report(self, by_two_workers: Ran) -> None:
+        document = by_two_workers.document
+        assert document["status"] == by_two_workers.report.verdict.status
+        assert document["exit_code"] == by_two_workers.code
+        assert document["models"][MODEL]["versions"] == {"1": by_two_workers.report.totals.answered}
+        assert Path(document["html"]).is_file()
+
+
+class TestPlainLocust:
+    def test_a_scenario_runs_without_us_and_locusts_own_figures_agree(self, stub: Stub, tmp_path: Path) -> None:
+        folder = tmp_path / "report"
+        command = [sys.executable, "-m", "locust", "-f", str(scenarios_dir() / "steady.py"), "--headless", "--json"]
+        command += ["--url", stub.http, "--model", MODEL, "--rate", "40", "--report", str(folder), *SHORT]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False)
+        ran = Ran(ended.returncode, ended.stdout, ended.stderr, folder)
+        assert ran.code == int(ran.report.verdict.status.exit_code)
+        assert own_reasons(ran) == []
+        (entry,) = json.loads(ran.out)
+        ours = decode(ran.report.response.histogram)
+        assert entry["num_requests"] == ours.total_count
+        theirs = {round(float(ms) * 1000): count for ms, count in entry["response_times"].items()}
+        places = [ours.get_highest_equivalent_value(value) for value in theirs]
+        assert sorted(theirs) == sorted(places)
+        assert max(theirs) == ours.get_value_at_percentile(100)
+
+
+class TestWhatTheServerDoes:
+    def test_wrong_answers_are_errors(self, tmp_path: Path) -> None:
+        with stub_server(wrong_every=2) as wrong:
+            arguments = ("--url", wrong.http, "--model", MODEL, "--rate", "40", "--check-share", "1")
+            ran = load(tmp_path, "server", *arguments, *SHORT)
+        report = ran.report
+        assert report.totals.wrong == report.totals.errors > 20
+        assert report.totals.checked == report.totals.sent
+        assert report.errors[0].kind == "wrong_answer"
+        assert any(reason.startswith("errors") for reason in report.verdict.reasons)
+        assert ran.code == (1 if report.verdict.status == Status.SLO_FAILED else 4)
+
+    def test_errors_fail_the_objective_and_are_told_by_the_servers_words(self, tmp_path: Path) -> None:
+        with stub_server(error_every=10) as failing:
+            arguments = ("--url", failing.grpc, "--model", MODEL, "--rate", "40", "--slo", "errors=1%")
+            ran = load(tmp_path, "server", *arguments, *SHORT)
+        assert [reason.split(":")[0] for reason in own_reasons(ran)] == ["errors"]
+        assert ran.report.errors[0].kind == "status"
+        assert ran.report.errors[0].count == ran.report.totals.errors > 3
+
+    def test_requests_wait_for_nobody_and_what_can_not_be_sent_is_dropped(self, tmp_path: Path) -> None:
+        with stub_server(delay_ms=500) as slow:
+            arguments = ("--url", slow.grpc, "--model", MODEL, "--rate", "40", "--in-flight", "4", "--warmup", "0")
+            ran = load(tmp_path, "steady", *arguments, *SHORT[:2], *SHORT[4:])
+        totals = ran.report.totals
+        # Four at a time that take half a second each are at most eight a second.
+        assert totals.sent <= 4 + 8 * 3
+        assert totals.dropped == totals.scheduled - totals.sent > 80
+        assert ran.code == 4
+        assert "dropped: wanted 0" in ran.reasons
+
+    def test_who_waits_for_a_frozen_server_is_counted_from_when_it_was_due(self, tmp_path: Path) -> None:
+        with (
+            stub_server() as frozen,
+            loading(tmp_path, "steady", "--url", frozen.http, "--model", MODEL, "--rate", "50", *SHORT) as process,
+        ):
+            wait_until(lambda: requests_at(frozen) > 70)
+            frozen.freeze(1.0)
+            process.communicate(timeout=60)
+        response = decode(Ran(0, "", "", tmp_path).report.response.histogram)
+        places = [(one.value_iterated_to, one.count_at_value_iterated_to) for one in response.get_recorded_iterator()]
+        # 25 requests were due in the first half of the second, and waited for the other half at least.
+        assert sum(count for value_us, count in places if value_us >= 500_000) == pytest.approx(25, abs=4)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("arguments", "code", "said"),
+        [
+            (("server", "--url", "grpc://127.0.0.1:1", "--model", MODEL), 3, "no server reachable"),
+            (("server", "--url", "http://127.0.0.1:1", "--model", MODEL), 3, "no server reachable"),
+            (("server", "--url", "{grpc}", "--model", "nobody"), 2, "nobody"),
+            (("server", "--url", "{http}", "--model", MODEL, "--inputs", "{wrong}"), 2, "wants FP32"),
+            (("replay", "--url", "{http}", "--trace", "{broken}"), 2, "line 2"),
+            (("sequences", "--url", "{http}", "--model", MODEL), 2, "keeps no state"),
+        ],
+    )
+    def test_what_the_server_decides_is_one_line_and_its_code(
+        self, stub: Stub, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+    ) -> None:
+        np.savez(tmp_path / "wrong.npz", x=np.zeros((1, 99), np.float32))
+        (tmp_path / "broken.jsonl").write_text('{"at_s": 0, "model": "stub"}\n{"at_s":\n')
+        files = {"wrong": tmp_path / "wrong.npz", "broken": tmp_path / "broken.jsonl"}
+        ran = load(tmp_path, *(word.format(grpc=stub.grpc, http=stub.http, **files) for word in arguments))
+        assert ran.code == code
+        assert said in ran.error
+        assert ran.error.count("\n") == 1
+        assert not (tmp_path / "report.json").exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (("nothing", "--model", MODEL), "choose one of"),
+            (("server", "--model", MODEL, "--slo", "fast"), "is not an objective"),
+            (("server", "--model", MODEL, "--rate", "fast"), "--rate wants a number"),
+            (("server", "--model", MODEL, "--duration", "soon"), "is no time"),
+            (("server", "--model", MODEL, "--remote-workers", "2", "--listen", "here"), "HOST:PORT"),
+        ],
+    )
+    def test_what_the_command_line_decides_starts_nothing(self, arguments: tuple[str, ...], said: str) -> None:
+        ended = run(run_command, *arguments)
+        assert ended.code == 2
+        assert said in ended.error
+
+    def test_a_folder_that_can_not_be_written_is_told_before_the_run(self, stub: Stub, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        ran = load(tmp_path / "file" / "report", "server", "--url", stub.http, "--model", MODEL, "--duration", "1h")
+        assert ran.code == 2
+        assert "can not be written" in ran.error
+
+    def test_a_full_disk_is_no_valid_measurement(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr("maas_loadtest.report_files.write_atomic", full)
+        with pytest.raises(NotValid, match="No space left on device; make room"):
+            write_report(Made().report(), str(tmp_path))
+
+
+class TestAnEndBeforeItsTime:
+    def test_ctrl_c_leaves_the_report_so_far_and_says_so(self, stub: Stub, tmp_path: Path) -> None:
+        before = requests_at(stub)
+        arguments = ("--url", stub.grpc, "--model", MODEL, "--rate", "40", "--warmup", "0")
+        with loading(tmp_path, "server", *arguments) as process:
+            wait_until(lambda: requests_at(stub) > before + 80)
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=60)
+        ran = Ran(process.returncode, "", error, tmp_path)
+        assert ran.code == 4
+        assert "end of the run: wanted as planned, got interrupted" in ran.reasons
+        assert ran.report.interrupted
+        assert ran.report.totals.answered > 60
+        assert "Traceback" not in error
+
+    def test_a_worker_that_dies_makes_it_invalid(self, stub: Stub, tmp_path: Path) -> None:
+        before = requests_at(stub)
+        arguments = ("--url", stub.http, "--model", MODEL, "--rate", "40", "--processes", "2", "--warmup", "0")
+        with loading(tmp_path, "server", *arguments) as process:
+            wait_until(lambda: requests_at(stub) > before + 40)
+            locusts = locusts_of(process)
+            os.kill(locusts[-1], signal.SIGKILL)
+            _, error = process.communicate(timeout=60)
+        ran = Ran(process.returncode, "", error, tmp_path)
+        assert ran.code == 4
+        assert "got lost the worker" in ran.reasons
+        assert ran.report.totals.answered > 20
+        assert "Traceback" not in error
+        assert not any(map(is_alive, locusts))
+
+    def test_who_wanted_the_load_is_killed_and_the_load_ends(self, stub: Stub, tmp_path: Path) -> None:
+        before = requests_at(stub)
+        arguments = ("--url", stub.http, "--model", MODEL, "--rate", "40", "--warmup", "0")
+        with loading(tmp_path, "server", *arguments) as process:
+            wait_until(lambda: requests_at(stub) > before + 20)
+            locusts = locusts_of(process)
+            process.kill()
+            process.communicate(timeout=60)
+            wait_until(lambda: not any(map(is_alive, locusts)), timeout_s=30)
+
+
+class TestReplay:
+    def test_a_trace_is_sent_as_it_was_recorded_at_the_wanted_speed(self, stub: Stub, tmp_path: Path) -> None:
+        trace = tmp_path / "trace.jsonl"
+        lines = [{"at_s": 0.1 * number, "model": MODEL, "items": 1 + number % 2} for number in range(40)]
+        trace.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        arguments = ("--url", stub.http, "--trace", trace, "--speed", "2", "--min-duration", "1", "--min-requests", "1")
+        report = load(tmp_path, "replay", *arguments, "--warmup", "0.2").report
+        assert report.schedule.arrivals == "trace"
+        assert report.schedule.duration_s == pytest.approx(39 * 0.1 / 2)
+        assert report.totals.answered == 40
+        assert report.totals.items == 60
+
+
+def requests_at(stub: Stub) -> int:
+    with urllib.request.urlopen(f"{stub.http}/v2/models/{MODEL}/stats") as answer:  # noqa: S310  # 127.0.0.1
+        return int(json.load(answer)["model_stats"][0]["inference_stats"]["success"]["count"])
