@@ -92,6 +92,7 @@ class TestMeteringLines:
             {"status": 401},
             {"side": None, "aimed_at": None},
             {"kind": "probe"},
+            {"status": 400, "refused": "shape"},
             {"status": 0, "flags": "DC"},
             {"protocol": "grpc", "grpc_status": 16},
         ],

@@ -124,7 +124,7 @@ class MeteringReader:
 def as_request(entry: dict[str, Any]) -> Request | None:
     """A metering line as a request; ``None`` for one that no server had to answer, or whose caller left."""
     side = entry.get("aimed_at") or entry.get("side")
-    if side not in ("stable", "candidate") or entry.get("kind", "infer") != "infer":
+    if side not in ("stable", "candidate") or entry.get("kind", "infer") != "infer" or entry.get("refused"):
         return None
     status, grpc_status = _number(entry, "status"), _number(entry, "grpc_status")
     if status in _AT_THE_GATEWAY or grpc_status in _GRPC_AT_THE_GATEWAY or _CALLER_LEFT in (entry.get("flags") or ""):
