@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from tests.loadtest.stub_model import MODEL, Delays, StubModel
 ROOT = Path(__file__).parents[2]
 _STOP_TIMEOUT_S = 10.0
 _BACKLOG = 1024
+_POLL_S = 0.05
 
 __all__ = ["MODEL", "Stub", "stub_server"]
 
@@ -47,24 +49,46 @@ class Stub:
     grpc: str
     pid: int
 
-    def freeze(self, seconds: float) -> None:
-        """Stops the process, as a long garbage collection or a stalled disk would, and lets it go on."""
+    def requests(self) -> int:
+        """How many requests it has taken so far, by its own statistics."""
+        with urllib.request.urlopen(f"{self.http}/v2/models/{MODEL}/stats", timeout=30) as answer:  # noqa: S310  # http
+            counts = json.loads(answer.read())["model_stats"][0]["inference_stats"]
+        return int(counts["success"]["count"])
+
+    def freeze(self, seconds: float) -> float:
+        """Stops the process, as a long garbage collection or a stalled disk would; for how long it was in the end."""
         os.kill(self.pid, signal.SIGSTOP)
+        stopped_at = time.monotonic()
         try:
             time.sleep(seconds)
         finally:
             os.kill(self.pid, signal.SIGCONT)
+        return time.monotonic() - stopped_at
 
     @contextmanager
-    def freezing(self, after_s: float, seconds: float) -> Iterator[None]:
-        """Freezes once, so long after the start of the block; its end waits for that."""
-        timer = threading.Timer(after_s, self.freeze, [seconds])
-        timer.start()
+    def freezing(self, after_requests: int, seconds: float) -> Iterator[list[float]]:
+        """Freezes once, when so many requests have come since the start of the block.
+
+        Yields:
+            A list that gets the true length of the freeze in seconds.
+        """
+        lengths_s: list[float] = []
+        ended = threading.Event()
+        wanted = self.requests() + after_requests
+
+        def watch() -> None:
+            while not ended.wait(_POLL_S):
+                if self.requests() >= wanted:
+                    lengths_s.append(self.freeze(seconds))
+                    return
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
         try:
-            yield
+            yield lengths_s
         finally:
-            timer.cancel()
-            timer.join()
+            ended.set()
+            watcher.join()
 
 
 @contextmanager

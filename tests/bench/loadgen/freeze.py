@@ -21,8 +21,8 @@ from tests.loadtest.stub_server import MODEL, Stub, stub_server
 RATE_PER_S = 100.0
 SECONDS = 30.0
 FREEZE_S = 1.0
-_AFTER_S = 18.0
-"""By then all tools count, and none of them has ended."""
+_AFTER_S = 10.0
+"""Of requests: by then all tools count, and none of them has ended."""
 _DELAY_MS = 1.0
 WITHIN = 0.05
 
@@ -33,10 +33,11 @@ class Frozen:
 
     found: Found
     protocol: str
+    freeze_s: float
 
     def true_ms(self, percent: float) -> float:
         """By arithmetic, for as long as this tool counted."""
-        return 1e3 * (FREEZE_S - (1 - percent / 100) * self.found.seconds)
+        return 1e3 * (self.freeze_s - (1 - percent / 100) * self.found.seconds)
 
     @property
     def off(self) -> float:
@@ -50,8 +51,10 @@ def measure(program: PerfAnalyzer | None, say: Callable[[str], None]) -> list[Fr
     found = []
     for protocol in ("http", "grpc"):
         for tool, run in _tools(protocol, program):
-            with stub_server(delay_ms=_DELAY_MS) as stub, stub.freezing(_AFTER_S, FREEZE_S):
-                frozen = Frozen(run(stub), protocol)
+            after_requests = int(_AFTER_S * RATE_PER_S)
+            with stub_server(delay_ms=_DELAY_MS) as stub, stub.freezing(after_requests, FREEZE_S) as lengths_s:
+                seen = run(stub)
+            frozen = Frozen(seen, protocol, lengths_s[0])
             say(f"{tool} over {protocol}: p99 {frozen.found.p99_ms:.0f} ms, p99.9 {frozen.found.p999_ms:.0f} ms")
             found.append(frozen)
     return found
