@@ -1,9 +1,9 @@
 """Admission as Envoy configuration: what a request must pass before a route is chosen, and the line it leaves.
 
-Who composes the listener takes four things from here: :func:`http_filters` (in order, before the router),
-:func:`access_loggers`, and the limits that are fields of the connection manager (:func:`connection_manager`) and of
-the listener (:func:`listener_limits`). The Lua filter sets these request headers, whatever the caller sent, and then
-has the route chosen anew:
+Who composes the listener takes these from here: :func:`http_filters` (in order, before the router),
+:func:`access_loggers`, and the limits that are fields of the connection manager (:func:`connection_manager`), of the
+listener (:func:`listener_limits`) and of the bootstrap (:func:`overload`). The Lua filter sets these request headers,
+whatever the caller sent, and then has the route chosen anew:
 
 ======================  ====================================================================================
 ``x-maas-model``        the model called; absent where none is
@@ -29,6 +29,9 @@ from maas_gateway.admission_settings import AdmissionSettings
 from maas_gateway.lua_source import lua_source
 
 _TYPE = "type.googleapis.com/envoy.extensions"
+
+_TRACKED_POWER_OF_TWO = 20
+"""Streams that hold a mebibyte or more are those that are reset when memory runs out."""
 
 _LINE = {
     "at": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
@@ -136,6 +139,33 @@ def _too_large_for_grpc() -> dict[str, Any]:
 def listener_limits(settings: AdmissionSettings) -> dict[str, Any]:
     """Fields of the listener: how much of one request is held in memory while it is checked."""
     return {"per_connection_buffer_limit_bytes": settings.body_bytes}
+
+
+def overload(settings: AdmissionSettings) -> dict[str, Any]:
+    """Fields of the bootstrap's overload manager: what happens when requests that are held fill the memory.
+
+    The largest streams of HTTP/2 are reset first, then new requests are refused with 503; those that were taken go on.
+    """
+    monitor = "envoy.resource_monitors.fixed_heap"
+    heap = {
+        "@type": f"{_TYPE}.resource_monitors.fixed_heap.v3.FixedHeapConfig",
+        "max_heap_size_bytes": settings.memory_bytes,
+    }
+    scaled = {"scaling_threshold": 0.8, "saturation_threshold": 0.95}
+    return {
+        "refresh_interval": "0.1s",
+        "resource_monitors": [{"name": monitor, "typed_config": heap}],
+        "buffer_factory_config": {"minimum_account_to_track_power_of_two": _TRACKED_POWER_OF_TWO},
+        "actions": [
+            _action("reset_high_memory_stream", {"name": monitor, "scaled": scaled}),
+            _action("stop_accepting_requests", {"name": monitor, "threshold": {"value": 0.95}}),
+            _action("shrink_heap", {"name": monitor, "threshold": {"value": 0.9}}),
+        ],
+    }
+
+
+def _action(name: str, trigger: dict[str, Any]) -> dict[str, Any]:
+    return {"name": f"envoy.overload_actions.{name}", "triggers": [trigger]}
 
 
 def _duration(seconds: float) -> str:

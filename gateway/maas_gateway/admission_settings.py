@@ -30,6 +30,8 @@ class AdmissionSettings(BaseModel):
         request_timeout_s: the time in which the whole request must have come; later is answered 408.
         idle_timeout_s: a connection without a request, or a stream on which nothing moves, is closed after it.
         connections: most connections at a time.
+        memory_bytes: of Envoy. Large bodies that are coming in may take half of it, others are answered 503; near all
+            of it the largest streams of HTTP/2 are reset and every new request is answered 503.
         json_depth: deepest nesting of JSON.
         rank: most dims of a tensor.
         tensors: most inputs, and most outputs, of one request.
@@ -50,6 +52,7 @@ class AdmissionSettings(BaseModel):
     request_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     idle_timeout_s: Annotated[float, Field(gt=0)] = 300.0
     connections: Annotated[int, Field(ge=1)] = 4096
+    memory_bytes: Annotated[int, Field(ge=64 * MIB)] = 2048 * MIB
     json_depth: Annotated[int, Field(ge=4, le=64)] = 16
     rank: Annotated[int, Field(ge=1, le=32)] = 16
     tensors: Annotated[int, Field(ge=1)] = 64

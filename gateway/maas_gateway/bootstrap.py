@@ -12,6 +12,8 @@ from pathlib import Path
 
 from maas_core.files import write_atomic
 from maas_core.ports import LOOPBACK
+from maas_gateway.admission import overload
+from maas_gateway.admission_settings import AdmissionSettings
 from maas_gateway.clusters import Json, Protocol, loopback_cluster
 from maas_gateway.routes import mirror_cluster
 from maas_gateway.xds_files import clusters_path
@@ -29,7 +31,7 @@ _ADMIN_PATHS = (
 
 
 def write_bootstrap(
-    state_dir: Path, listener: Json, admin_port: int, sink_ports: Mapping[Protocol, int], most_connections: int
+    state_dir: Path, listener: Json, admin_port: int, sink_ports: Mapping[Protocol, int], admission: AdmissionSettings
 ) -> Path:
     """Writes the file that Envoy is started with, and returns its path.
 
@@ -38,7 +40,7 @@ def write_bootstrap(
         listener: what callers reach.
         admin_port: Envoy's administration interface, on loopback.
         sink_ports: where mirrored requests go.
-        most_connections: of callers, at a time.
+        admission: limits of connections and memory.
     """
     file = state_dir / "envoy.json"
     document = {
@@ -60,10 +62,15 @@ def write_bootstrap(
                 loopback_cluster(mirror_cluster(protocol), port, protocol) for protocol, port in sink_ports.items()
             ],
         },
-        "overload_manager": {"resource_monitors": [_most_connections(most_connections)]},
+        "overload_manager": _overload_manager(admission),
     }
     write_atomic(file, json.dumps(document, indent=1) + "\n")
     return file
+
+
+def _overload_manager(admission: AdmissionSettings) -> Json:
+    manager = overload(admission)
+    return manager | {"resource_monitors": [*manager["resource_monitors"], _most_connections(admission.connections)]}
 
 
 def _most_connections(number: int) -> Json:

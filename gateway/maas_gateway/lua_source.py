@@ -12,6 +12,8 @@ from maas_gateway.admission_settings import AdmissionSettings
 
 _MODULES = (
     "refusal",
+    "utf8",
+    "numbers",
     "json",
     "tensor",
     "infer_json",

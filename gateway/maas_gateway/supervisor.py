@@ -144,7 +144,7 @@ class Supervisor:
             write_secrets(settings.state_dir, settings.tls)
         prepare(settings.admission)
         reached = listener(settings.listen, ports["gateway"], settings.state_dir, settings.admission, settings.tls)
-        return write_bootstrap(settings.state_dir, reached, ports["admin"], sink.ports, settings.admission.connections)
+        return write_bootstrap(settings.state_dir, reached, ports["admin"], sink.ports, settings.admission)
 
     def _start(self, program: Path, bootstrap: Path) -> EnvoyProcess:
         envoy = EnvoyProcess(program, bootstrap, self._settings.state_dir / "envoy.log", _REFUSE_AFTER_S)

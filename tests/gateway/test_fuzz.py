@@ -16,22 +16,12 @@ from tests.gateway.throwaway import Behind, channel_to
 SEED = 8
 FEW, MANY = 400, 20_000
 PIECES = (
-    b"[",
-    b"]",
-    b"{",
-    b"}",
-    b'"',
-    b",",
-    b":",
-    b"\\",
-    b"\\u0073",
-    b"-",
-    b"0",
-    b"9" * 20,
-    b"1e9",
-    b"NaN",
-    b"null",
+    *b'[ ] { } : , - + . 0 1 1e9 1e999 1e-9 -Infinity NaN null true \\ \\u0073 "x" "'.split(),
+    b" ",
     b"\0",
+    b"9" * 20,
+    b"9" * 400,
+    "ä".encode(),
 )
 GOOD_JSON = [
     document(),

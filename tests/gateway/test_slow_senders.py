@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import selectors
 import socket
@@ -64,6 +65,13 @@ def answer_to(gateway: Gateway, first: bytes, *, trickle: bool) -> bytes:
     pytest.fail(f"still open after 30 s, with {answer!r}")
 
 
+def serves_new_callers(gateway: Gateway) -> bool:
+    caller = HttpCaller(gateway.url)
+    with contextlib.closing(caller), contextlib.suppress(OSError, http.client.HTTPException):
+        return caller.infer().is_good
+    return False
+
+
 @pytest.mark.parametrize(
     ("first", "trickle"),
     [(HEAD + b"X-A: ", True), (HEAD, False), (WITH_BODY, True), (WITH_BODY + b"{", False)],
@@ -93,14 +101,7 @@ def test_more_connections_than_allowed_hurt_nobody_who_is_connected(gateway: Gat
                 stack.enter_context(connect(gateway))
         assert caller.infer().is_good
     caller.close()
-
-    def serves_new_callers() -> bool:
-        new = HttpCaller(gateway.url)
-        with contextlib.closing(new), contextlib.suppress(OSError):
-            return new.infer().is_good
-        return False
-
-    wait_until(serves_new_callers, "a new connection")
+    wait_until(lambda: serves_new_callers(gateway), "a new connection")
 
 
 def test_a_caller_that_resets_in_the_middle_leaves_nothing_behind(gateway: Gateway) -> None:
@@ -109,9 +110,34 @@ def test_a_caller_that_resets_in_the_middle_leaves_nothing_behind(gateway: Gatew
         with connect(gateway) as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             connection.sendall(WITH_BODY + b"{" * 1000)
-    caller = HttpCaller(gateway.url)
-    wait_until(lambda: caller.infer().is_good, "an answer")
-    caller.close()
+    wait_until(lambda: serves_new_callers(gateway), "a new connection")
+
+
+def test_large_bodies_that_never_end_cannot_fill_the_memory(tmp_path: Path) -> None:
+    mib = 2**20
+    large = HEAD + b"Content-Length: %d\r\n\r\n" % (60 * mib)
+    with limited_gateway(tmp_path / "state", memory_bytes=256 * mib, request_timeout_s=60) as gateway:
+        caller = HttpCaller(gateway.url)
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):
+                stack.enter_context(connect(gateway)).sendall(large + bytes(10 * mib))
+            with connect(gateway) as third:
+                third.sendall(large)
+                answer = third.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"retry-after: 1\r\n" in answer
+            assert caller.infer().is_good
+        caller.close()
+
+        def has_room() -> bool:
+            with connect(gateway) as connection:
+                connection.sendall(large)
+                connection.settimeout(0.5)
+                with contextlib.suppress(TimeoutError):
+                    return not connection.recv(100)
+                return True
+
+        wait_until(has_room, "room for another large body")
 
 
 @pytest.mark.slow

@@ -5,11 +5,14 @@ local settings = require("maas.settings")
 local tensor = require("maas.tensor")
 
 local infer_grpc = {}
-local field, bytes, varint, bad = protobuf.field, protobuf.bytes, protobuf.varint, protobuf.bad
+local field, text_of, varint, bad = protobuf.field, protobuf.text, protobuf.varint, protobuf.bad
 
 local PREFIX_BYTES = 5
 local NAME_BYTES = 256
+local ID_BYTES = 4096
+local PARAMETER_BYTES = 4096
 local FIELDS = 20000
+local CONTENTS = 200000
 
 -- What was read so far of the request being read (see infer_json.lua).
 local read = {}
@@ -21,7 +24,7 @@ local function parameter(first, last)
   while pos < last do
     local number, wire, value, after = field(pos, last)
     if number == 1 and wire == 2 then
-      name = bytes(value, after, NAME_BYTES, "the name of a parameter")
+      name = text_of(value, after, NAME_BYTES, "the name of a parameter")
     elseif number == 2 and wire == 2 then
       local at = value
       while at < after do
@@ -54,8 +57,9 @@ local function request_parameter(first, last)
     return
   end
   tensor.check_parameter(name, kind, to - from)
+  local value = kind == "string" and text_of(from, to, PARAMETER_BYTES, "a parameter")
   if name == "sequence_id" then
-    read.sequence = bytes(from, to, 128, "the sequence_id")
+    read.sequence = value
   elseif name == "sequence_start" then
     read.start = from ~= 0
   end
@@ -72,6 +76,29 @@ local function dims(first, last)
   end
 end
 
+-- Size of the elements of packed contents by field; 1 where they are varints.
+-- Source: InferTensorContents in grpc_service.proto.
+local PACKED = {1, 1, 1, 1, 1, 4, 8}
+
+-- The bytes of typed contents. They are read field by field only to see that they are well formed; what they hold is
+-- told by their length closely enough.
+local function contents(first, last)
+  local pos, fields = first, 0
+  while pos < last do
+    fields = fields + 1
+    if fields > CONTENTS then
+      refuse(400, "contents", "an input has more than " .. CONTENTS .. " typed contents; send raw_input_contents")
+    end
+    local number, wire, value, after = field(pos, last)
+    local size = wire == 2 and PACKED[number]
+    if size and ((after - value) % size > 0 or size == 1 and after > value and protobuf.byte(after - 1) > 127) then
+      bad()
+    end
+    pos = after
+  end
+  return last - first
+end
+
 local function input(first, last)
   local name, datatype, content_bytes, pos = nil, nil, nil, first
   read.elements, read.rank = 1, 0
@@ -79,9 +106,9 @@ local function input(first, last)
     local number, wire, value, after = field(pos, last)
     read.fields = read.fields + 1
     if number == 1 and wire == 2 then
-      name = bytes(value, after, NAME_BYTES, "the name of an input")
+      name = text_of(value, after, NAME_BYTES, "the name of an input")
     elseif number == 2 and wire == 2 then
-      datatype = bytes(value, after, NAME_BYTES, "a datatype")
+      datatype = text_of(value, after, NAME_BYTES, "a datatype")
     elseif number == 3 and wire == 2 then
       dims(value, after)
     elseif number == 3 and wire == 0 then
@@ -91,7 +118,7 @@ local function input(first, last)
     elseif number == 4 and wire == 2 then
       tensor.check_no_region((parameter(value, after)))
     elseif number == 5 and wire == 2 then
-      content_bytes = (content_bytes or 0) + after - value
+      content_bytes = (content_bytes or 0) + contents(value, after)
     elseif number <= 5 then
       bad()
     end
@@ -115,7 +142,7 @@ local function output(first, last)
   while pos < last do
     local number, wire, value, after = field(pos, last)
     if number == 1 and wire == 2 then
-      name = bytes(value, after, NAME_BYTES, "the name of an output")
+      name = text_of(value, after, NAME_BYTES, "the name of an output")
     elseif number == 2 and wire == 2 then
       tensor.check_no_region((parameter(value, after)))
     end
@@ -146,7 +173,7 @@ local function message(body)
   local flag, length = nil, nil
   if size >= PREFIX_BYTES then
     local a, b, c, d
-    flag, a, b, c, d = bytes(0, PREFIX_BYTES, PREFIX_BYTES, ""):byte(1, PREFIX_BYTES)
+    flag, a, b, c, d = protobuf.bytes(0, PREFIX_BYTES, PREFIX_BYTES, ""):byte(1, PREFIX_BYTES)
     length = ((a * 256 + b) * 256 + c) * 256 + d
   end
   if flag == 1 then
@@ -172,9 +199,11 @@ function infer_grpc.check(body)
     if number <= 7 and wire ~= 2 then
       bad()
     elseif number == 1 then
-      model = bytes(value, after, NAME_BYTES, "the name of a model")
+      model = text_of(value, after, NAME_BYTES, "the name of a model")
     elseif number == 2 then
-      version = bytes(value, after, NAME_BYTES, "a version")
+      version = text_of(value, after, NAME_BYTES, "a version")
+    elseif number == 3 then
+      text_of(value, after, ID_BYTES, "the id of the request")
     elseif number == 4 then
       request_parameter(value, after)
     elseif number == 5 then
@@ -201,9 +230,9 @@ function infer_grpc.check_small(body)
   while pos < last do
     local number, wire, value, after = field(pos, last)
     if number == 1 and wire == 2 then
-      model = bytes(value, after, NAME_BYTES, "the name of a model")
+      model = text_of(value, after, NAME_BYTES, "the name of a model")
     elseif number == 2 and wire == 2 then
-      version = bytes(value, after, NAME_BYTES, "a version")
+      version = text_of(value, after, NAME_BYTES, "a version")
     end
     pos = after
   end

@@ -39,13 +39,26 @@ local function tensor_parameter(name, pos, text)
   return json.value_end(text, pos, 1)
 end
 
--- Position behind the data at `pos`, and how many elements they are, nested as the shape or flat.
-local function data_end(text, pos)
-  local after, commas = json.numbers_end(text, pos, settings.json_depth)
+-- Reads the data at `pos`: how many elements they are, nested as the shape or flat, and of what kind.
+local function data(text, pos)
+  local after
+  after, read.data, read.texts, read.others = json.numbers_end(text, pos, settings.json_depth)
   if not after then
-    after, commas = json.value_end(text, pos, settings.json_depth)
+    after, read.data, read.texts, read.others = json.value_end(text, pos, settings.json_depth)
   end
-  return after, commas + 1
+  return after
+end
+
+-- Refuses data of another number than the shape's or another kind than the datatype's. Triton reserves the memory of the
+-- shape before it reads the data, and answers 500 where their kind is wrong.
+local function check_data()
+  if read.elements ~= read.data then
+    refuse(400, "size", "the data of an input are " .. read.data .. " elements, but its shape says " .. read.elements)
+  end
+  local texts = read.datatype == "BYTES" and read.data or 0
+  if read.texts ~= texts or read.others > 0 and read.datatype ~= "BOOL" then
+    refuse(400, "data", "the data of an input are not of its datatype")
+  end
 end
 
 local function input_member(key, pos, text)
@@ -59,7 +72,7 @@ local function input_member(key, pos, text)
   elseif key == "parameters" then
     pos = json.object(text, pos, tensor_parameter, text)
   elseif key == "data" then
-    pos, read.data = data_end(text, pos)
+    pos = data(text, pos)
   else
     pos = json.value_end(text, pos, settings.json_depth)
   end
@@ -76,14 +89,15 @@ local function input(pos, text)
   if not read.shaped then
     refuse(400, "shape", "an input has no shape")
   end
-  if read.binary then
+  if read.binary and read.data then
+    refuse(400, "data", "an input has data and binary_data_size; send one of them")
+  elseif read.binary then
     tensor.check_bytes(read.elements, size, read.binary)
     read.binary_bytes = read.binary_bytes + read.binary
   elseif not read.data then
     refuse(400, "data", "an input has neither data nor binary_data_size")
-  -- Triton reserves the memory of the shape before it reads the data.
-  elseif read.elements ~= read.data then
-    refuse(400, "size", "the data of an input are " .. read.data .. " elements, but its shape says " .. read.elements)
+  else
+    check_data()
   end
   return pos
 end

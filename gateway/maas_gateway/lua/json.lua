@@ -2,11 +2,16 @@
 -- returns the position behind it. What passes has the same structure for every other reader. Source: RFC 8259.
 local refuse = require("maas.refusal").refuse
 
+local numbers = require("maas.numbers")
+local utf8 = require("maas.utf8")
+
 local json = {}
 local byte, find, sub = string.byte, string.find, string.sub
 
 local QUOTE, BACKSLASH, COMMA, COLON = 34, 92, 44, 58
 local OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT = 91, 93, 123, 125
+-- Numbers of fewer digits, with an exponent of so few digits, are finite: the largest double has 309 digits.
+local LONG, LONG_EXPONENT = 200, 2
 local LITERALS = {[116] = "true", [102] = "false", [110] = "null"}
 
 local function bad(what, pos)
@@ -62,7 +67,15 @@ local function number_end(text, pos)
   local _, fraction = find(text, "^%.%d+", last + 1)
   last = fraction or last
   local _, exponent = find(text, "^[eE][+-]?%d+", last + 1)
-  return (exponent or last) + 1
+  last = exponent or last
+  if exponent or last - pos > LONG then
+    -- LuaJIT reads no number at all where the exponent is far too large.
+    local value = tonumber(sub(text, pos, last))
+    if not value or math.abs(value) == math.huge then
+      bad("a number too large for 64 bits", pos)
+    end
+  end
+  return last + 1
 end
 
 -- Position behind a true, false, null, string or number.
@@ -80,14 +93,15 @@ local function scalar_end(text, pos, char)
   return pos + #literal
 end
 
--- Position behind the value at `pos`, nested no deeper than `depth`, and the commas in it. A loop, not a recursion.
+-- Position behind the value at `pos`, nested no deeper than `depth`; how many scalars it holds, how many of these are
+-- texts, and how many true, false, null or objects are in it. A loop, not a recursion.
 local function value_end(text, pos, depth)
   local char
   pos, char = solid(text, pos)
   if char ~= OPEN_ARRAY and char ~= OPEN_OBJECT then
-    return scalar_end(text, pos, char), 0
+    return scalar_end(text, pos, char), 1, char == QUOTE and 1 or 0, LITERALS[char] and 1 or 0
   end
-  local stack, level, commas = {}, 0, 0
+  local stack, level, scalars, texts, others = {}, 0, 0, 0, 0
   while true do
     pos, char = solid(text, pos)
     local opened = char == OPEN_ARRAY or char == OPEN_OBJECT
@@ -97,6 +111,7 @@ local function value_end(text, pos, depth)
         refuse(400, "depth", "the JSON is nested deeper than " .. json.depth .. " levels; send tensors flat or in binary")
       end
       stack[level] = char
+      others = others + (char == OPEN_OBJECT and 1 or 0)
       local after, inner = solid(text, pos + 1)
       if inner == char + 2 then
         pos, level, opened = after + 1, level - 1, false
@@ -106,15 +121,20 @@ local function value_end(text, pos, depth)
         pos = after
       end
     else
-      pos = scalar_end(text, pos, char)
+      pos, scalars = scalar_end(text, pos, char), scalars + 1
+      if char == QUOTE then
+        texts = texts + 1
+      elseif LITERALS[char] then
+        others = others + 1
+      end
     end
     while not opened do
       if level == 0 then
-        return pos, commas
+        return pos, scalars, texts, others
       end
       pos, char = solid(text, pos)
       if char == COMMA then
-        pos, commas = pos + 1, commas + 1
+        pos = pos + 1
         if stack[level] == OPEN_OBJECT then
           pos = json.key_end(text, (solid(text, pos)))
         end
@@ -195,50 +215,42 @@ function json.array(text, pos, take, ...)
   end
 end
 
--- Position behind the array of numbers and nested arrays at `pos` and the commas in it; nil where it holds anything else.
--- Numbers are only looked through, not checked one by one: whatever reads them, brackets stay brackets.
+-- Position behind the array of numbers and nested arrays at `pos`, and how many numbers; nil where it holds anything
+-- else, is not valid, or has numbers that may be too large for a double.
 function json.numbers_end(text, pos, depth)
-  if byte(text, pos) ~= OPEN_ARRAY then
-    return nil
-  end
-  local last = find(text, "[^-%d%[%]%s,.eE+]", pos) or #text + 1
-  local level, at = 0, pos
-  while true do
-    at = find(text, "[%[%]]", at)
-    if not at or at >= last then
+  local level, commas, state, digits = 0, 0, numbers.VALUE, 0
+  for at = pos, #text do
+    local char = byte(text, at)
+    state = numbers[state * 256 + char]
+    digits = (state == numbers.WHOLE or state == numbers.EXPONENT) and digits + 1 or 0
+    if not state or digits > LONG or digits > LONG_EXPONENT and state == numbers.EXPONENT then
       return nil
-    end
-    if byte(text, at) == OPEN_ARRAY then
+    elseif char == COMMA then
+      commas = commas + 1
+    elseif char == OPEN_ARRAY then
       level = level + 1
       if level > depth then
         return nil
       end
-    else
+    elseif char == CLOSE_ARRAY then
       level = level - 1
       if level == 0 then
-        local _, commas = sub(text, pos, at):gsub(",", ",")
-        return at + 1, commas
+        -- No array in it is empty: the automaton takes none.
+        return at + 1, commas + 1, 0, 0
       end
     end
-    at = at + 1
+    if level == 0 then
+      return nil
+    end
   end
+  return nil
 end
 
--- Refuses bytes that are no UTF-8. Source: RFC 3629, table of section 4.
+-- Refuses bytes that are no UTF-8.
 function json.check_utf8(text)
-  local pos = find(text, "[\128-\255]")
-  while pos do
-    local _, last = find(text, "^[\194-\223][\128-\191]", pos)
-    if not last then _, last = find(text, "^[\225-\236\238\239][\128-\191][\128-\191]", pos) end
-    if not last then _, last = find(text, "^\224[\160-\191][\128-\191]", pos) end
-    if not last then _, last = find(text, "^\237[\128-\159][\128-\191]", pos) end
-    if not last then _, last = find(text, "^[\241-\243][\128-\191][\128-\191][\128-\191]", pos) end
-    if not last then _, last = find(text, "^\240[\144-\191][\128-\191][\128-\191]", pos) end
-    if not last then _, last = find(text, "^\244[\128-\143][\128-\191][\128-\191]", pos) end
-    if not last then
-      bad("bytes that are no UTF-8", pos)
-    end
-    pos = find(text, "[\128-\255]", last + 1)
+  local good, pos = utf8.is_valid(text)
+  if not good then
+    bad("bytes that are no UTF-8", pos)
   end
 end
 
@@ -251,19 +263,6 @@ function json.plain(text, pos, what, most)
   return sub(text, pos + 1, after - 2), after
 end
 
--- UTF-8 of a code point. Source: RFC 3629, section 3.
-local function utf8(code)
-  if code < 128 then
-    return string.char(code)
-  elseif code < 2048 then
-    return string.char(192 + math.floor(code / 64), 128 + code % 64)
-  elseif code < 65536 then
-    return string.char(224 + math.floor(code / 4096), 128 + math.floor(code / 64) % 64, 128 + code % 64)
-  end
-  return string.char(240 + math.floor(code / 262144), 128 + math.floor(code / 4096) % 64, 128 + math.floor(code / 64) % 64,
-    128 + code % 64)
-end
-
 -- A text without its escapes; of half a surrogate pair the bytes are made up, but always the same.
 function json.unescaped(text)
   if not find(text, "\\", 1, true) then
@@ -271,10 +270,10 @@ function json.unescaped(text)
   end
   -- A control character, which no string of JSON has, stands for an escaped backslash meanwhile.
   text = text:gsub("\\\\", "\1"):gsub("\\u([dD][89abAB]%x%x)\\u([dD][c-fC-F]%x%x)", function(high, low)
-    return utf8(65536 + (tonumber(high, 16) - 0xD800) * 1024 + tonumber(low, 16) - 0xDC00)
+    return utf8.encode(65536 + (tonumber(high, 16) - 0xD800) * 1024 + tonumber(low, 16) - 0xDC00)
   end)
   text = text:gsub("\\u(%x%x%x%x)", function(digits)
-    return utf8(tonumber(digits, 16))
+    return utf8.encode(tonumber(digits, 16))
   end)
   text = text:gsub("\\(.)", {b = "\b", f = "\f", n = "\n", r = "\r", t = "\t"})
   return (text:gsub("\1", "\\"))

@@ -1,8 +1,13 @@
--- Per-tenant limits: requests per second as a token bucket, and requests in flight.
+-- Per-tenant limits, requests per second as a token bucket and requests in flight; and a limit for all of them together
+-- of the bytes that are held while large bodies come.
 -- Exact for one Envoy worker (--concurrency 1): each worker has a Lua state of its own.
 local refuse = require("maas.refusal").refuse
 
+local settings = require("maas.settings")
+
 local limits = {}
+
+local SMALL_BYTES = 1048576
 
 local function too_many(reason, wait_s, text)
   refuse(429, reason, text, {["retry-after"] = tostring(math.max(1, math.ceil(wait_s)))})
@@ -22,24 +27,45 @@ end
 
 -- Envoy tells no script that a request has ended, least of all one that was broken off. But it keeps the coroutine of a
 -- request exactly as long as the request: so those in flight are the coroutines that a collection leaves in a table
--- with weak keys. The count is an upper bound; only when it reaches the limit is it worth a collection.
-local function check_concurrency(tenant)
-  if not tenant.in_flight then
-    tenant.in_flight, tenant.count = setmetatable({}, {__mode = "k"}), 0
-  end
-  if tenant.count >= tenant.concurrency then
+-- with weak keys. What is added up is an upper bound; only when it reaches the limit is it worth a collection.
+local function new_account()
+  return {shares = setmetatable({}, {__mode = "k"}), sum = 0}
+end
+
+-- Adds the share of the running request; false, and nothing added, where that would be over the limit.
+local function add(account, share, limit)
+  if account.sum + share > limit then
     collectgarbage("collect")
-    local count = 0
-    for _ in pairs(tenant.in_flight) do
-      count = count + 1
+    account.sum = 0
+    for _, other in pairs(account.shares) do
+      account.sum = account.sum + other
     end
-    tenant.count = count
-    if count >= tenant.concurrency then
-      too_many("concurrency", 1, "this tenant has " .. count .. " requests in flight, its limit; wait for an answer")
+    if account.sum + share > limit then
+      return false
     end
   end
-  tenant.in_flight[coroutine.running()] = true
-  tenant.count = tenant.count + 1
+  account.shares[coroutine.running()] = share
+  account.sum = account.sum + share
+  return true
+end
+
+local function check_concurrency(tenant)
+  tenant.in_flight = tenant.in_flight or new_account()
+  if not add(tenant.in_flight, 1, tenant.concurrency) then
+    too_many("concurrency", 1, "this tenant has " .. tenant.concurrency
+      .. " requests in flight, its limit; wait for an answer")
+  end
+end
+
+local held = new_account()
+
+-- Refuses a large body for which there is no room now. `bytes` is what the caller announced, nil where it did not.
+-- Streams of HTTP/2 need no announcement: Envoy resets the largest when memory runs out (admission.py, overload).
+function limits.check_held(bytes)
+  bytes = bytes or settings.body_bytes
+  if bytes > SMALL_BYTES and not add(held, bytes, settings.memory_bytes / 2) then
+    refuse(503, "memory", "the gateway holds as many large requests as it can; try again", {["retry-after"] = "1"})
+  end
 end
 
 -- Counts one request of `tenant`, or refuses it with 429.

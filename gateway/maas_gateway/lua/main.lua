@@ -58,8 +58,9 @@ local function admit(handle, headers, content_type)
   if not grpc then
     check_http_headers(headers, route, content_type)
   end
-  local length = headers:get("content-length")
-  if length and (tonumber(length) or 0) > settings.body_bytes then
+  local said = headers:get("content-length")
+  local length = said and tonumber(said)
+  if length and length > settings.body_bytes then
     refuse(413, "size", "the body is larger than " .. settings.body_bytes .. " bytes; send smaller batches")
   end
   local key = keys.anonymous
@@ -79,6 +80,9 @@ local function admit(handle, headers, content_type)
     end
   end
   limits.check(key.tenant, handle)
+  if not grpc and route.method == "POST" then
+    limits.check_held(length)
+  end
   return route, key
 end
 

@@ -1,6 +1,7 @@
 -- Reading protobuf out of Envoy's buffer through a window, so that large tensors are stepped over and never copied.
 -- Source: protobuf.dev/programming-guides/encoding.
 local refuse = require("maas.refusal").refuse
+local utf8 = require("maas.utf8")
 
 local protobuf = {}
 local byte = string.byte
@@ -93,6 +94,21 @@ local function bytes(first, after, most, what)
   return text:sub(first - base + 1, after - base)
 end
 
+-- The same for a field that is a string, whose bytes must be UTF-8.
+local function text_of(first, after, most, what)
+  local found = bytes(first, after, most, what)
+  if not utf8.is_valid(found) then
+    bad()
+  end
+  return found
+end
+
+-- The byte at `pos`.
+function protobuf.byte(pos)
+  reach(pos, 1)
+  return byte(text, pos - base + 1)
+end
+
 -- The varint at `pos` in decimal digits, exact to 64 bits: correlation ids differ in their last digits.
 local function digits(pos, last)
   local value, scale = 0ULL, 1ULL
@@ -111,6 +127,7 @@ local function digits(pos, last)
   bad()
 end
 
-protobuf.field, protobuf.bytes, protobuf.varint, protobuf.digits, protobuf.bad = field, bytes, varint, digits, bad
+protobuf.field, protobuf.bytes, protobuf.text, protobuf.varint = field, bytes, text_of, varint
+protobuf.digits, protobuf.bad = digits, bad
 
 return protobuf
