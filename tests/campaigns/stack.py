@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,7 +65,8 @@ def run(work: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def stack() -> Iterator[Stack]:
     """Runs all of it over version 1, a good one with the factor 1."""
     with ExitStack() as running:
-        work = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="campaign-")))
+        work = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True)))
+        running.callback(_stop_candidates, work)
         published = run(work, "publish", str(make_version(work / "bundles", 0, factor=1)), "--json")
         if published.returncode:
             raise RuntimeError(published.stderr)
@@ -74,6 +77,13 @@ def stack() -> Iterator[Stack]:
         addresses = ["--stable-http", stable[0], "--stable-grpc", stable[1]]
         gateway = running.enter_context(_started(work, "gateway", "--port", "0", "--no-keys", *addresses))
         yield Stack(work, gateway["url"].partition("://")[2], first)
+
+
+def _stop_candidates(work: Path) -> None:
+    """A candidate outlives the rollout that started it: one that was interrupted has left it."""
+    for path in (work / "build" / "state" / "serve").glob("candidate-*.json"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(json.loads(path.read_bytes())["pid"], signal.SIGTERM)
 
 
 @contextmanager
