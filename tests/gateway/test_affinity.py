@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -23,9 +22,9 @@ def servers() -> Iterator[tuple[Stub, Stub]]:
         yield stable, candidate
 
 
-@pytest.fixture
-def gateway(tmp_path: Path, servers: tuple[Stub, Stub]) -> Iterator[Gateway]:
-    with running_gateway(tmp_path / "state", upstream(servers[0])) as gateway:
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, servers: tuple[Stub, Stub]) -> Iterator[Gateway]:
+    with running_gateway(tmp_path_factory.mktemp("gateway") / "state", upstream(servers[0])) as gateway:
         yield gateway
 
 
@@ -62,6 +61,7 @@ def test_steps_follow_the_first_one_and_first_ones_follow_the_weight(
 def test_sequences_that_began_before_the_candidate_came_stay_with_the_stable_server(
     gateway: Gateway, servers: tuple[Stub, Stub]
 ) -> None:
+    gateway.route(Routing(stable=upstream(servers[0])))
     with gateway.callers() as (http, _):
         assert {begin(http, sequence) for sequence in IDS} == {STABLE}
         gateway.split(*servers, 100)
@@ -84,6 +84,14 @@ def test_the_caller_is_told_when_the_server_with_the_state_is_gone(
         assert step(grpc, 7) == STABLE
 
 
+def test_a_caller_cannot_choose_its_side(gateway: Gateway, servers: tuple[Stub, Stub]) -> None:
+    gateway.split(*servers, 0)
+    with gateway.callers() as callers:
+        for caller in callers:
+            assert caller.infer(headers={"x-maas-side": "candidate"}).version == STABLE
+            assert caller.infer(headers={"x-maas-side": "candidate", "x-maas-sequence": "9"}).version == STABLE
+
+
 def test_sequences_stay_when_envoy_was_started_again_and_the_weight_is_the_same(
     gateway: Gateway, servers: tuple[Stub, Stub]
 ) -> None:
@@ -94,11 +102,3 @@ def test_sequences_stay_when_envoy_was_started_again_and_the_weight_is_the_same(
     gateway.event("envoy_back")
     with gateway.callers() as (http, _):
         assert {sequence: step(http, sequence) for sequence in IDS} == began
-
-
-def test_a_caller_cannot_choose_its_side(gateway: Gateway, servers: tuple[Stub, Stub]) -> None:
-    gateway.split(*servers, 0)
-    with gateway.callers() as callers:
-        for caller in callers:
-            assert caller.infer(headers={"x-maas-side": "candidate"}).version == STABLE
-            assert caller.infer(headers={"x-maas-side": "candidate", "x-maas-sequence": "9"}).version == STABLE

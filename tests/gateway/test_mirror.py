@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,10 +22,17 @@ def stable() -> Iterator[Stub]:
         yield stub
 
 
-@pytest.fixture
-def gateway(tmp_path: Path, stable: Stub) -> Iterator[Gateway]:
-    with running_gateway(tmp_path / "state", upstream(stable)) as gateway:
+@pytest.fixture(scope="module")
+def of_all_tests(tmp_path_factory: pytest.TempPathFactory, stable: Stub) -> Iterator[Gateway]:
+    with running_gateway(tmp_path_factory.mktemp("gateway") / "state", upstream(stable)) as gateway:
         yield gateway
+
+
+@pytest.fixture
+def gateway(of_all_tests: Gateway) -> Gateway:
+    """Without the comparisons of the test before."""
+    differences_path(of_all_tests.state).unlink(missing_ok=True)
+    return of_all_tests
 
 
 def comparisons(gateway: Gateway, at_least: int) -> list[dict[str, Any]]:
@@ -82,15 +88,6 @@ def test_a_candidate_that_does_not_answer_is_a_difference_and_no_caller_notices(
     assert not any(line["equal"] for line in lines)
 
 
-def test_a_share_is_mirrored(gateway: Gateway, stable: Stub) -> None:
-    with stub_server(versions="2") as candidate:
-        gateway.split(stable, candidate, 0, mirror_percent=20)
-        ask_both_ways(gateway, 100)
-        lines = comparisons(gateway, 10)
-    # All 200 would be there long ago: comparing takes less time than asking.
-    assert len(lines) <= 90
-
-
 def test_steps_of_sequences_are_never_mirrored(gateway: Gateway, stable: Stub) -> None:
     with stub_server(versions="2") as candidate:
         gateway.split(stable, candidate, 0, mirror_percent=100)
@@ -101,3 +98,12 @@ def test_steps_of_sequences_are_never_mirrored(gateway: Gateway, stable: Stub) -
                     assert caller.infer(parameters=parameters).version == STABLE
         ask_both_ways(gateway, 1)
         assert len(comparisons(gateway, 2)) == 2
+
+
+def test_a_share_is_mirrored(gateway: Gateway, stable: Stub) -> None:
+    with stub_server(versions="2") as candidate:
+        gateway.split(stable, candidate, 0, mirror_percent=20)
+        ask_both_ways(gateway, 100)
+        lines = comparisons(gateway, 10)
+    # All 200 would be there long ago: comparing takes less time than asking.
+    assert len(lines) <= 90
