@@ -43,7 +43,7 @@ def main(action: str, bundle: Path, repository: Path) -> int:
         elif action == "rollback":
             _roll_back(rollouts)
     except MaasError as error:
-        print(error.message, file=sys.stderr)
+        sys.stderr.write(f"{error.message}\n")
         return _TOLD
     return _DONE
 

@@ -1,4 +1,4 @@
-"""Rollouts on real servers behind the real gateway, killed at twenty moments, under traffic whose answers are compared."""
+"""Rollouts on real servers behind the real gateway, struck at twenty moments, while every answer is compared."""
 
 from __future__ import annotations
 
