@@ -28,6 +28,8 @@ from typing import Any
 from maas_gateway.admission_settings import AdmissionSettings
 from maas_gateway.lua_source import lua_source
 
+FILTER_NAME = "maas.admission"
+"""Also the name under which a route tells the filter something, e.g. the weight that places sequences."""
 _TYPE = "type.googleapis.com/envoy.extensions"
 
 _TRACKED_POWER_OF_TWO = 20
@@ -65,7 +67,7 @@ def http_filters(settings: AdmissionSettings) -> list[dict[str, Any]]:
         # Cleared once, when all headers are set, and not with each of them.
         "clear_route_cache": False,
     }
-    return [{"name": "maas.admission", "typed_config": lua}]
+    return [{"name": FILTER_NAME, "typed_config": lua}]
 
 
 def prepare(settings: AdmissionSettings) -> None:

@@ -6,13 +6,12 @@ The fields are those of ``envoy.config.listener.v3.Listener`` and of the HTTP co
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 from maas_gateway.admission import access_loggers, connection_manager, http_filters, listener_limits
 from maas_gateway.admission_settings import AdmissionSettings
 from maas_gateway.clusters import Json
-from maas_gateway.routes import AFFINITY_FILTER, ROUTES_NAME
+from maas_gateway.routes import ROUTES_NAME
 from maas_gateway.tls import TlsFiles, transport_socket
 from maas_gateway.xds_files import routes_path
 
@@ -67,7 +66,7 @@ def _connection_manager(state_dir: Path, admission: AdmissionSettings) -> Json:
         # Without any address all private ones would count; this one is nobody's (RFC 5737).
         "use_remote_address": True,
         "internal_address_config": {"cidr_ranges": [{"address_prefix": "192.0.2.0", "prefix_len": 32}]},
-        "http_filters": [*http_filters(admission), _affinity(), _router()],
+        "http_filters": [*http_filters(admission), _router()],
         "access_log": access_loggers(admission),
         **limits,
         "local_reply_config": {"mappers": replies},
@@ -87,12 +86,6 @@ def _errors_as_json() -> Json:
         "filter": {"and_filter": {"filters": filters}},
         "body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}},
     }
-
-
-def _affinity() -> Json:
-    source = resources.files("maas_gateway").joinpath("lua", "affinity.lua").read_text("utf-8")
-    lua = {"@type": f"{_TYPE}.filters.http.lua.v3.Lua", "default_source_code": {"inline_string": source}}
-    return {"name": AFFINITY_FILTER, "typed_config": lua}
 
 
 def _router() -> Json:

@@ -11,6 +11,7 @@ from importlib import resources
 from maas_gateway.admission_settings import AdmissionSettings
 
 _MODULES = (
+    "affinity",
     "refusal",
     "utf8",
     "numbers",

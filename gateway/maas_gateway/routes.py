@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from maas_gateway.admission import FILTER_NAME
 from maas_gateway.clusters import PROTOCOLS, Json, Protocol, Side, cluster_name, seconds, with_fallback
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from maas_gateway.settings import ProxySettings
 
 ROUTES_NAME = "routes"
-AFFINITY_FILTER = "maas.affinity"
 SIDE_HEADER = "x-maas-side"
 _ADMITTED_HEADER = "x-maas-kind"
 _MODEL_HEADER = "x-maas-model"
@@ -80,7 +80,7 @@ class _RouteMaker:
 
     def first_step(self, model: str, split: Split) -> Json:
         """Tells ``lua/affinity.lua`` the weight; it then has the route chosen anew."""
-        metadata = {"filter_metadata": {AFFINITY_FILTER: {"candidate_percent": split.candidate_percent}}}
+        metadata = {"filter_metadata": {FILTER_NAME: {"candidate_percent": split.candidate_percent}}}
         route = self._route([_is(_MODEL_HEADER, model), _has(_SEQUENCE_HEADER)], self._to("stable"))
         return route | {"metadata": metadata}
 

@@ -6,6 +6,8 @@
 
 local bit = require("bit")
 
+local affinity = {}
+
 local MODEL, SEQUENCE, START, SIDE = "x-maas-model", "x-maas-sequence", "x-maas-sequence-start", "x-maas-side"
 local MOST_IN_A_GENERATION = 100000
 -- A model's name and an id of Triton's, which has at most 128 characters; a longer one is none, and not worth memory.
@@ -55,9 +57,8 @@ local function place(id, percent)
   return share * 100 < percent and "candidate" or "stable"
 end
 
-function envoy_on_request(handle)
-  local headers = handle:headers()
-  headers:remove(SIDE)
+-- Says to the route where a step of a sequence goes. The route of the model must have been chosen: it knows the weight.
+function affinity.follow(handle, headers)
   local id = headers:get(SEQUENCE)
   if id == nil then
     return
@@ -68,6 +69,8 @@ function envoy_on_request(handle)
     side = place(id, handle:metadata():get("candidate_percent") or 0)
     remember(key, side)
   end
-  headers:add(SIDE, side)
+  headers:replace(SIDE, side)
   handle:clearRouteCache()
 end
+
+return affinity

@@ -1,5 +1,6 @@
 -- Entry of the admission filter: what the headers alone decide, then what the body says, then the headers for the
 -- route and the metering line (maas_gateway/admission.py lists them).
+local affinity = require("maas.affinity")
 local infer_grpc = require("maas.infer_grpc")
 local infer_json = require("maas.infer_json")
 local keys = require("maas.keys")
@@ -174,6 +175,7 @@ local function admit_body(handle, headers, body, route, key)
     end
   end
   handle:clearRouteCache()
+  affinity.follow(handle, headers)
 end
 
 function main.on_request(handle)
