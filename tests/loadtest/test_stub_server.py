@@ -85,7 +85,8 @@ def test_known_delays_are_found_again(protocol: str, tmp_path_factory: pytest.Te
     with stub_server(delay_ms=20, slow_ms=60, slow_every=10) as stub:
         url = stub.http if protocol == "http" else stub.grpc
         options = ("--rate", "60", "--duration", "8", "--min-duration", "8", "--report", folder)
-        run_maas("load", "run", "steady", "--url", url, "--model", MODEL, *options, build=folder)
+        done = run_maas("load", "run", "steady", "--url", url, "--model", MODEL, *options, build=folder)
+    assert (folder / "report.json").is_file(), done.stderr
     report = read_report(folder)
     service = decode(report.service.histogram)
     assert report.totals.errors == 0
