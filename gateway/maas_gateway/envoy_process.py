@@ -14,6 +14,7 @@ from maas_core.errors import MaasError, NotReachable, WrongUse
 from maas_gateway import lifeline
 
 _VALIDATE_TIMEOUT_S = 60.0
+_LARGEST_LOG_BYTES = 16 << 20
 _LOG_PREFIX = re.compile(r"^\[[^\]]*\]\[\d+\]\[(?P<level>\w+)\]\[[^\]]*\] \[[^\]]*\] ")
 _TELLING = ("critical", "error")
 
@@ -60,12 +61,14 @@ class EnvoyProcess:
     Args:
         program: Envoy's.
         bootstrap: what it starts with.
-        log_path: where it writes what it has to say; appended to.
+        log_path: where it writes what it has to say; appended to, or set aside where it has grown large.
         drain_s: how long it goes on taking connections after it was asked to drain.
     """
 
     def __init__(self, program: Path, bootstrap: Path, log_path: Path, drain_s: int) -> None:
         self._log_path = log_path
+        if log_path.exists() and log_path.stat().st_size > _LARGEST_LOG_BYTES:
+            log_path.replace(log_path.with_name(log_path.name + ".1"))
         self._log_start = log_path.stat().st_size if log_path.exists() else 0
         # One worker: Lua keeps one memory for each, and where a sequence began must be known to all requests.
         command = [str(program), "--config-path", str(bootstrap), "--concurrency", "1", "--disable-hot-restart"]

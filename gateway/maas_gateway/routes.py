@@ -2,8 +2,8 @@
 
 The fields are those of ``envoy.config.route.v3.RouteConfiguration``
 (https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/config/route/v3/route_components.proto). What the routes look at is
-set by filters before them: ``x-maas-model`` and ``x-maas-sequence`` (what is called), ``x-maas-side`` (where the
-sequence began).
+set by the admission filter before them: ``x-maas-model`` and ``x-maas-sequence`` (what is called), ``x-maas-side``
+(where the sequence began).
 """
 
 from __future__ import annotations
