@@ -83,7 +83,8 @@ def percentile_figure(curves: Sequence[Curve], title: str, note: str, limits: Se
             chart.line(points[curve.name], curve.style, dashed=curve.dashed, words=curve.name)
         return chart
 
-    return figure(title, note, [(curve.style, curve.name) for curve in curves], draw)
+    legend = [(f"{curve.style} dashed" if curve.dashed else curve.style, curve.name) for curve in curves]
+    return figure(title, note, legend, draw)
 
 
 def _rarity(value: float) -> str:
