@@ -157,6 +157,8 @@ def _json() -> Iterator[BadHttp]:
         "overlong UTF-8": document(id="?").encode().replace(b"?", b"\xc0\xaf"),
         "a control character": document(id="?").replace("?", "\x01"),
         "a NUL": document(id="?").replace("?", "\0"),
+        "half a surrogate pair": document(id="?").replace("?", "\\ud83d"),
+        "the other half": document(id="?").replace("?", "\\ude00x"),
         "a broken escape": document(id="?").replace("?", "\\u12G4"),
         "no inputs": "{}",
         "empty inputs": '{"inputs":[]}',

@@ -157,7 +157,6 @@ end
 -- Returns the first dim of the first input (1 without one), the correlation id or nil, and whether a sequence starts.
 function infer_json.check(text, binary_bytes)
   read = {inputs = 0, outputs = 0, binary_bytes = 0, input_names = {}, output_names = {}}
-  json.check_utf8(text)
   json.check_end(text, json.object(text, 1, member, text))
   if read.inputs == 0 then
     refuse(400, "inputs", "the request has no inputs")
@@ -171,7 +170,6 @@ end
 
 -- Checks the JSON of `generate`: one object, whatever it holds.
 function infer_json.check_generate(text)
-  json.check_utf8(text)
   if not find(text, "^[ \t\r\n]*{") then
     json.bad("an object was expected", 1)
   end

@@ -12,6 +12,7 @@ local QUOTE, BACKSLASH, COMMA, COLON = 34, 92, 44, 58
 local OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT = 91, 93, 123, 125
 -- Numbers of fewer digits, with an exponent of so few digits, are finite: the largest double has 309 digits.
 local LONG, LONG_EXPONENT = 200, 2
+local VALUE, WHOLE, EXPONENT = numbers.VALUE, numbers.WHOLE, numbers.EXPONENT
 local LITERALS = {[116] = "true", [102] = "false", [110] = "null"}
 
 local function bad(what, pos)
@@ -38,18 +39,21 @@ local function string_end(text, pos)
   end
   local at, escaped = pos + 1, false
   while true do
-    at = find(text, '["\\%z\1-\31]', at)
+    at = find(text, '["\\%z\1-\31\128-\255]', at)
     local char = at and byte(text, at)
     if char == QUOTE then
       return at + 1, escaped
+    elseif char and char > 127 then
+      local last = utf8.sequence_end(text, at) or bad("bytes that are no UTF-8", at)
+      at = last + 1
     elseif char ~= BACKSLASH then
       bad("a string without end, or with a control character", pos)
-    end
-    escaped = true
-    if find(text, '^["\\/bfnrt]', at + 1) then
-      at = at + 2
-    elseif find(text, "^u%x%x%x%x", at + 1) then
-      at = at + 6
+    elseif find(text, '^["\\/bfnrt]', at + 1) then
+      at, escaped = at + 2, true
+    elseif find(text, "^u[dD][89abAB]%x%x\\u[dD][c-fC-F]%x%x", at + 1) then
+      at, escaped = at + 12, true
+    elseif find(text, "^u%x%x%x%x", at + 1) and not find(text, "^u[dD][89a-fA-F]", at + 1) then
+      at, escaped = at + 6, true
     else
       bad("an escape that is none", at)
     end
@@ -218,25 +222,32 @@ end
 -- Position behind the array of numbers and nested arrays at `pos`, and how many numbers; nil where it holds anything
 -- else, is not valid, or has numbers that may be too large for a double.
 function json.numbers_end(text, pos, depth)
-  local level, commas, state, digits = 0, 0, numbers.VALUE, 0
+  local level, commas, state, digits = 0, 0, VALUE, 0
   for at = pos, #text do
     local char = byte(text, at)
     state = numbers[state * 256 + char]
-    digits = (state == numbers.WHOLE or state == numbers.EXPONENT) and digits + 1 or 0
-    if not state or digits > LONG or digits > LONG_EXPONENT and state == numbers.EXPONENT then
-      return nil
-    elseif char == COMMA then
-      commas = commas + 1
-    elseif char == OPEN_ARRAY then
-      level = level + 1
-      if level > depth then
+    if state == WHOLE or state == EXPONENT then
+      digits = digits + 1
+      if digits > LONG_EXPONENT and (state == EXPONENT or digits > LONG) then
         return nil
       end
-    elseif char == CLOSE_ARRAY then
-      level = level - 1
-      if level == 0 then
-        -- No array in it is empty: the automaton takes none.
-        return at + 1, commas + 1, 0, 0
+    elseif not state then
+      return nil
+    else
+      digits = 0
+      if char == COMMA then
+        commas = commas + 1
+      elseif char == OPEN_ARRAY then
+        level = level + 1
+        if level > depth then
+          return nil
+        end
+      elseif char == CLOSE_ARRAY then
+        level = level - 1
+        if level == 0 then
+          -- No array in it is empty: the automaton takes none.
+          return at + 1, commas + 1, 0, 0
+        end
       end
     end
     if level == 0 then
@@ -244,14 +255,6 @@ function json.numbers_end(text, pos, depth)
     end
   end
   return nil
-end
-
--- Refuses bytes that are no UTF-8.
-function json.check_utf8(text)
-  local good, pos = utf8.is_valid(text)
-  if not good then
-    bad("bytes that are no UTF-8", pos)
-  end
 end
 
 -- The text of the plainly written string at `pos`, and the position behind it.
@@ -263,7 +266,7 @@ function json.plain(text, pos, what, most)
   return sub(text, pos + 1, after - 2), after
 end
 
--- A text without its escapes; of half a surrogate pair the bytes are made up, but always the same.
+-- A text without its escapes.
 function json.unescaped(text)
   if not find(text, "\\", 1, true) then
     return text

@@ -1,9 +1,14 @@
 -- The automaton that reads nested arrays of numbers byte by byte: most of what JSON holds here, and the largest part.
--- numbers[state * 256 + byte] is the next state, nil where the text is not valid. Who walks it counts the brackets.
+-- numbers[state * 256 + byte] is the next state, false where the text is not valid. Who walks it counts the brackets.
 -- Source: RFC 8259, section 6.
 local VALUE, MINUS, ZERO, WHOLE, POINT, FRACTION, E, SIGN, EXPONENT, AFTER = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 
 local numbers = {VALUE = VALUE, WHOLE = WHOLE, EXPONENT = EXPONENT}
+
+-- Filled without a gap, so that it is an array and not a hash table.
+for index = 1, AFTER * 256 + 255 do
+  numbers[index] = false
+end
 
 local function to(state, chars, target)
   for index = 1, #chars do

@@ -13,7 +13,8 @@ local SEQUENCES = {
   "^\244[\128-\143][\128-\191][\128-\191]",
 }
 
-local function sequence_end(text, pos)
+-- The last byte of the character beyond ASCII that begins at `pos`, nil where there is none.
+function utf8.sequence_end(text, pos)
   for index = 1, #SEQUENCES do
     local _, last = find(text, SEQUENCES[index], pos)
     if last then
@@ -22,13 +23,13 @@ local function sequence_end(text, pos)
   end
 end
 
--- Whether `text` is UTF-8; where not, also the position of the first byte that is none.
+-- Whether `text` is UTF-8.
 function utf8.is_valid(text)
   local pos = find(text, "[\128-\255]")
   while pos do
-    local last = sequence_end(text, pos)
+    local last = utf8.sequence_end(text, pos)
     if not last then
-      return false, pos
+      return false
     end
     pos = find(text, "[\128-\255]", last + 1)
   end
