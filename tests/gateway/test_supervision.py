@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -122,11 +123,18 @@ def test_wait_applied_says_when_nobody_serves(tmp_path: Path) -> None:
         wait_applied(tmp_path, 1)
 
 
-def test_a_revision_that_was_never_written_is_not_served(state: Path, stub: Stub) -> None:
-    with running_gateway(state, upstream(stub)):
+def test_what_is_served_may_be_asked_of_envoy_but_nobody_may_end_it(state: Path, stub: Stub) -> None:
+    with running_gateway(state, upstream(stub)) as gateway:
         wait_applied(state, read_revision(state))
         with pytest.raises(NotReachable, match="does not serve revision 99"):
             wait_applied(state, 99, timeout_s=0.3)
+        admin = http.client.HTTPConnection(gateway.ready["admin"].removeprefix("http://"), timeout=10)
+        for path in ("/quitquitquit", "/runtime_modify?a=b", "/logging?level=trace", "/cpuprofiler?enable=y"):
+            admin.request("POST", path)
+            answer = admin.getresponse()
+            answer.read()
+            assert answer.status == 403, path
+        assert HttpCaller(gateway.url).infer().is_good
 
 
 def refused(maas: Maas, *arguments: str | Path, exit_code: int = 2) -> str:
