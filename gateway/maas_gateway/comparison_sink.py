@@ -74,7 +74,11 @@ class ComparisonSink:
 
     def _work(self) -> None:
         while (request := self._waiting.get()) is not None:
-            self._comparer.compare(request)
+            try:
+                self._comparer.compare(request)
+            except OSError:
+                # The line could not be written, e.g. on a full disk: the next one that can be tells.
+                self._comparer.not_compared()
 
 
 class _HttpServer(ThreadingHTTPServer):

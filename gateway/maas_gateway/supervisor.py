@@ -115,7 +115,7 @@ class Supervisor:
                     self._start_again(program, bootstrap, exit_code)
                 if time.monotonic() >= next_rotation:
                     next_rotation = time.monotonic() + _ROTATION_S
-                    rotate_if_due(settings.admission, self._envoy.reopen_logs)
+                    self._rotate(self._envoy)
             self._drain()
 
     def _prepare_routing(self) -> None:
@@ -172,6 +172,13 @@ class Supervisor:
                 continue
             self._events.tell("envoy_back", "Envoy is back", envoy_pid=self._envoy.pid)
             return
+
+    def _rotate(self, envoy: EnvoyProcess) -> None:
+        try:
+            rotate_if_due(self._settings.admission, envoy.reopen_logs)
+        except OSError as error:
+            # A full disk is no reason to answer nobody.
+            self._events.tell("not_rotated", f"metering lines cannot be set aside: {error}")
 
     def _drain(self) -> None:
         """Refuses new connections, lets those that are open end with an answer, and waits for those answers."""
