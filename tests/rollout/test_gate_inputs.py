@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.rollout.simulated import START
 
 from maas_core.errors import NotHeld, NotReachable
 from maas_gateway.routing import Routing, Split, Upstream, write_routing
@@ -20,7 +21,6 @@ from maas_rollout.gates.metering import MeteringReader, as_request
 from maas_rollout.gates.restarts import Deaths, RestartsGate
 from maas_rollout.gates.traffic import Traffic
 from maas_rollout.ports import Address, GateContext, Objective
-from tests.rollout.simulated import START
 
 SETTINGS = GateSettings()
 MB = 1_000_000
@@ -125,7 +125,8 @@ class TestMeteringLines:
         for second in range(6):
             at = (START + timedelta(seconds=second)).isoformat()
             write(
-                tmp_path / "usage" / "requests.jsonl", [line(at=at, side=side, aimed_at=side) for side in ("stable", "candidate") * 9]
+                tmp_path / "usage" / "requests.jsonl",
+                [line(at=at, side=side, aimed_at=side) for side in ("stable", "candidate") * 9],
             )
         traffic = Traffic(tmp_path, "digits", lambda: START.timestamp() + 100)
         since = START + timedelta(seconds=3)

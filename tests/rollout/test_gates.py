@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.rollout.simulated import START, Behaviour, Scene, SimulatedTraffic, requests, verdicts
 
 from maas_rollout.gates.blocks import Block, Blocks
 from maas_rollout.gates.comparing import ComparingGate
@@ -17,7 +18,6 @@ from maas_rollout.gates.metering import Request
 from maas_rollout.gates.sequential import LARGER, Marked, ShareTest
 from maas_rollout.gates.settings import GateSettings
 from maas_rollout.gates.throughput import ThroughputGate
-from tests.rollout.simulated import START, Behaviour, Scene, SimulatedTraffic, requests, verdicts
 
 SETTINGS = GateSettings()
 GATES = (ErrorRateGate, LatencyGate, ThroughputGate)
@@ -184,6 +184,14 @@ class TestAllCallersAtTheCandidate:
         assert not any(block.is_same_time for block in done[1:])
         gate = of(LatencyGate)(type("Given", (), {"since": lambda self, since: done})())
         assert gate.judge("digits", START).verdict == verdict
+
+    def test_a_few_requests_that_still_go_to_the_stable_change_nothing(self) -> None:
+        """E.g. the steps of a sequence that lives there."""
+        before = [replace(r, at_s=r.at_s - 20) for r in requests(Scene(share=0.0, per_s=50, length_s=5), 2)]
+        now = requests(Scene(share=0.995, length_s=60), 1)
+        done = Blocks(START.timestamp()).add([*before, *now], START.timestamp() + 62)
+        gate = of(LatencyGate)(type("Given", (), {"since": lambda self, since: done})())
+        assert gate.judge("digits", START).verdict == "go"
 
 
 def test_the_evidence_against_equals_reaches_a_level_no_more_often_than_it_says() -> None:

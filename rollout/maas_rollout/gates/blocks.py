@@ -21,6 +21,7 @@ _LAG_S = 1.5
 _LEAST_PER_SIDE = 5
 _LONGEST_S = 10.0
 _REMEMBERED = 500
+_FAR_MORE = 50
 
 
 @dataclass
@@ -158,12 +159,15 @@ class Blocks:
         return least >= _LEAST_PER_SIDE or self._open.length_s >= _LONGEST_S or self._is_alone()
 
     def _is_alone(self) -> bool:
-        return self._open.stable.requests == 0 and self._open.candidate.requests >= _LEAST_PER_SIDE
+        """Whether the stable is asked (next to) nothing: at 100 % a few sequences may live on there."""
+        return self._open.candidate.requests >= _FAR_MORE * max(1, self._open.stable.requests)
 
     def _closed(self) -> Block:
         block = self._open
-        if block.stable.requests == 0 and block.candidate.requests and self._last_of_stable:
+        nothing = block.stable.requests == 0 and block.candidate.requests > 0
+        if (nothing or self._is_alone()) and self._last_of_stable:
             block.is_same_time = False
+            block.stable = SideOfBlock()
             for request in self._last_of_stable:
                 block.stable.add(request)
         return block
