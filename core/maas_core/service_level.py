@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from maas_core.errors import WrongUse
 
 _MS_OF = {"us": 0.001, "ms": 1.0, "s": 1000.0}
-_LATENCY = re.compile(r"((?:(?:first|between)_)?p\d{1,2}(?:\.\d+)?)\s*(?:<=|<|=)\s*(\d+(?:\.\d+)?)\s*(us|ms|s)")
+_LATENCY = re.compile(r"((?:(?:first|between)_)?p\d{1,2}(?:\.\d{1,4})?)\s*(?:<=|<|=)\s*(\d+(?:\.\d+)?)\s*(us|ms|s)")
 _ERRORS = re.compile(r"errors\s*(?:<=|<|=)\s*(\d+(?:\.\d+)?)\s*(%?)")
 _MEND = "give a percentile and a time (us, ms, s) or a share of errors, e.g. p99=20ms,errors=0.1%"
 
