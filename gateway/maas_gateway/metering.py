@@ -108,9 +108,9 @@ def read_mirrored(
 ) -> dict[str, int]:
     """How many requests to each model were mirrored in that time."""
     found: Counter[str] = Counter()
-    path = settings.mirrored_file
-    if path.exists():
-        for line in path.read_bytes().splitlines():
+    newest = settings.mirrored_file
+    for path in (newest.with_name(f"{newest.name}.1"), newest):
+        for line in path.read_bytes().splitlines() if path.exists() else ():
             mirrored = _Mirrored.model_validate_json(line)
             if (since is None or mirrored.at >= since) and (until is None or mirrored.at < until):
                 found[mirrored.model] += 1
