@@ -23,7 +23,19 @@ class TestObjective:
 
     @pytest.mark.parametrize(
         "text",
-        ["", "fast", "p99", "p99=20", "p100=1ms", "p0=1ms", "p99.99999=1ms", "p99=0ms", "p99=-1ms", "errors=101%", "last_p99=1ms"],
+        [
+            "",
+            "fast",
+            "p99",
+            "p99=20",
+            "p100=1ms",
+            "p0=1ms",
+            "p99.99999=1ms",
+            "p99=0ms",
+            "p99=-1ms",
+            "errors=101%",
+            "last_p99=1ms",
+        ],
     )
     def test_anything_else_is_refused_with_the_form(self, text: str) -> None:
         with pytest.raises(WrongUse, match=r"e\.g\. p99=20ms,errors=0\.1%"):
