@@ -122,11 +122,12 @@ class Comparer:
             "candidate_status": candidate.status,
         }
         with self._lock:
-            line["not_compared"], self._not_compared = self._not_compared, 0
+            line["not_compared"] = self._not_compared
             if self._path.exists() and self._path.stat().st_size > _LARGEST_FILE_BYTES:
                 self._path.replace(self._path.with_name(self._path.name + ".1"))
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+            self._not_compared = 0
 
 
 def _ask_http(address: str, request: Mirrored) -> Answer:

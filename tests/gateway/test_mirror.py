@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,6 +99,18 @@ def test_steps_of_sequences_are_never_mirrored(gateway: Gateway, stable: Stub) -
                     assert caller.infer(parameters=parameters).version == STABLE
         ask_both_ways(gateway, 1)
         assert len(comparisons(gateway, 2)) == 2
+
+
+def test_comparisons_that_could_not_be_written_are_counted(gateway: Gateway, stable: Stub) -> None:
+    path = differences_path(gateway.state)
+    with stub_server(versions="2") as candidate:
+        gateway.split(stable, candidate, 0, mirror_percent=100)
+        path.mkdir()
+        ask_both_ways(gateway, 2)
+        time.sleep(1)
+        path.rmdir()
+        ask_both_ways(gateway, 1)
+        assert [line["not_compared"] for line in comparisons(gateway, 2)] == [4, 0]
 
 
 def test_a_share_is_mirrored(gateway: Gateway, stable: Stub) -> None:
