@@ -124,10 +124,8 @@ class TestMeteringLines:
     def test_blocks_of_a_file_are_those_since_the_weight_was_applied(self, tmp_path: Path) -> None:
         for second in range(6):
             at = (START + timedelta(seconds=second)).isoformat()
-            write(
-                tmp_path / "usage" / "requests.jsonl",
-                [line(at=at, side=side, aimed_at=side) for side in ("stable", "candidate") * 9],
-            )
+            lines = [line(at=at, side=side, aimed_at=side) for side in ("stable", "candidate") * 9]
+            write(tmp_path / "usage" / "requests.jsonl", lines)
         traffic = Traffic(tmp_path, "digits", lambda: START.timestamp() + 100)
         since = START + timedelta(seconds=3)
         assert sum(block.candidate.requests for block in traffic.since(since)) == 27
