@@ -71,6 +71,7 @@ class ServedView:
         self._pinned = pinned
         self._unreadable: set[str] = set()
         self._before: dict[str, _Served] = {}
+        self._unfinished: dict[str, _Served] = {}
 
     def build(self, *, only_releases: bool = False) -> None:
         """Shows what the release journals name, and of other models the newest that can be read.
@@ -107,8 +108,11 @@ class ServedView:
         Raises:
             MaasError: where the repository cannot be served.
         """
-        before = self._shown()
+        before = self._unfinished or self._shown()
+        # A build that fails halfway, as on a full disk, has changed some models already: the next one must tell them.
+        self._unfinished = before
         self.build(only_releases=only_releases)
+        self._unfinished = {}
         now = self._shown()
         changed = [model for model in now if before.get(model) != now[model]]
         for model in changed:
