@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from maas_gateway.admission_settings import AdmissionSettings
 from maas_gateway.envoy_admin import EnvoyAdmin
+from maas_gateway.key_store import KeyStore
 from maas_gateway.routing import Routing, Split
 from tests.gateway.pressure import Pressure
 from tests.gateway.running import (
@@ -19,6 +21,7 @@ from tests.gateway.running import (
     HttpCaller,
     Reply,
     running_gateway,
+    start_gateway,
     upstream,
 )
 from tests.loadtest.stub_server import MODEL, Stub, stub_server
@@ -132,3 +135,22 @@ def test_a_request_in_flight_is_answered_when_its_server_is_taken_out(tmp_path: 
         for thread in threads:
             thread.join()
         assert [reply.version for reply in replies] == [CANDIDATE, CANDIDATE]
+
+
+def test_a_caller_with_an_api_key_stays_on_its_side(tmp_path: Path, servers: tuple[Stub, Stub]) -> None:
+    state = tmp_path / "state"
+    store = KeyStore(AdmissionSettings(state=state).keys_file)
+    secrets = [store.create("acme", (MODEL,))[1] for _ in range(40)]
+    gateway = start_gateway(state, upstream(servers[0]), "--drain-timeout", "1")
+    try:
+        gateway.split(*servers, 50)
+        with gateway.callers() as (http, grpc):
+            ways = [(http, "x-api-key", "{}"), (http, "authorization", "Bearer {}"), (grpc, "x-api-key", "{}")]
+            seen = [
+                {secret: caller.infer(headers={header: form.format(secret)}).version for secret in secrets}
+                for caller, header, form in ways * 2
+            ]
+    finally:
+        gateway.stop()
+    assert all(versions == seen[0] for versions in seen)
+    assert set(seen[0].values()) == {STABLE, CANDIDATE}
