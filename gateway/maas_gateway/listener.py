@@ -16,10 +16,12 @@ from maas_gateway.tls import TlsFiles, transport_socket
 from maas_gateway.xds_files import routes_path
 
 LISTENER_NAME = "gateway"
-_NOT_ANSWERED = ("UF", "UC", "UH", "UO", "UT", "URX", "UR", "LR", "NC", "NR", "UPE", "OM", "DT", "SI")
-"""Response flags of Envoy
+_NOT_THERE = ("UF", "UC", "UH", "UO", "URX", "LR", "OM")
+"""Response flags of Envoy: no connection, or none left
 (https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/observability/access_log/usage#response-flags).
 """
+_NOT_ANSWERED = ("UT", "UR", "NC", "NR", "UPE", "DT", "SI")
+"""Likewise: too late, no route, no protocol."""
 _TYPE = "type.googleapis.com/envoy.extensions"
 
 
@@ -49,7 +51,11 @@ def listener(address: str, port: int, state_dir: Path, admission: AdmissionSetti
 
 def _connection_manager(state_dir: Path, admission: AdmissionSettings) -> Json:
     limits = connection_manager(admission)
-    replies = [*limits["local_reply_config"]["mappers"], _errors_as_json()]
+    replies = [
+        *limits["local_reply_config"]["mappers"],
+        _errors_as_json(_NOT_THERE, retry_after_s=1),
+        _errors_as_json(_NOT_ANSWERED),
+    ]
     return {
         "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": LISTENER_NAME,
@@ -73,7 +79,7 @@ def _connection_manager(state_dir: Path, admission: AdmissionSettings) -> Json:
     }
 
 
-def _errors_as_json() -> Json:
+def _errors_as_json(flags: tuple[str, ...], retry_after_s: int | None = None) -> Json:
     """What Envoy itself answers over HTTP where a server does not: an error in the form that Triton gives it."""
     is_http = {
         "name": "content-type",
@@ -81,11 +87,14 @@ def _errors_as_json() -> Json:
         "invert_match": True,
         "treat_missing_header_as_empty": True,
     }
-    filters = [{"response_flag_filter": {"flags": list(_NOT_ANSWERED)}}, {"header_filter": {"header": is_http}}]
-    return {
+    filters = [{"response_flag_filter": {"flags": list(flags)}}, {"header_filter": {"header": is_http}}]
+    mapper: Json = {
         "filter": {"and_filter": {"filters": filters}},
         "body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}},
     }
+    if retry_after_s is not None:
+        mapper["headers_to_add"] = [{"header": {"key": "retry-after", "value": str(retry_after_s)}}]
+    return mapper
 
 
 def _router() -> Json:

@@ -40,12 +40,14 @@ class Reply:
         version: the version that answered, as the server itself wrote it into its answer; empty for an error.
         side: what the gateway says.
         text: the body or the gRPC message of an error.
+        retry_after: the header of that name, over HTTP.
     """
 
     status: int
     version: str
     side: str
     text: str = ""
+    retry_after: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -73,7 +75,8 @@ class HttpCaller:
         answer = self._connection.getresponse()
         text = answer.read().decode()
         version = json.loads(text)["model_version"] if answer.status == 200 else ""
-        return Reply(answer.status, version, answer.getheader("x-maas-side", ""), text)
+        side, retry_after = (answer.getheader(name, "") for name in ("x-maas-side", "retry-after"))
+        return Reply(answer.status, version, side, text, retry_after)
 
     def close(self) -> None:
         self._connection.close()

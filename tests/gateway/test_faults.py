@@ -111,6 +111,7 @@ def test_an_error_of_the_gateway_looks_like_one_of_triton(tmp_path: Path) -> Non
         by_http = http.infer()
         assert by_http.status == 503
         assert json.loads(by_http.text).keys() == {"error"}
+        assert by_http.retry_after == "1"
         assert grpc.infer().status == 14
 
 
