@@ -43,7 +43,10 @@ class Whole:
 @click.option("--rate", default=200.0, show_default=True, help="Requests per second, half over each protocol.")
 @click.option("--steps", default="25,50,100", show_default=True)
 @click.option("--interval", "interval_s", default=10.0, show_default=True, help="Seconds.")
-def rollouts(count: int, rate: float, steps: str, interval_s: float) -> None:
+@click.option(
+    "--load-time", default="10s", show_default=True, help="Of the load test of each candidate; 0s leaves it out."
+)
+def rollouts(count: int, rate: float, steps: str, interval_s: float, load_time: str) -> None:
     """Releases build after build, each with a factor of its own, and compares every answer."""
     with stack() as running:
         factors = {running.first: 1.0}
@@ -52,7 +55,7 @@ def rollouts(count: int, rate: float, steps: str, interval_s: float) -> None:
             time.sleep(_SETTLE_S)
             for build in range(1, count + 1):
                 began_s = time.time()
-                done = release(running, build, steps, interval_s)
+                done = release(running, build, steps, interval_s, "--load-time", load_time)
                 factors[done.version] = float(build + 1)
                 rows.append(row(build, done, record.since(began_s)))
                 click.echo(table(_TITLE, [rows[-1]]).splitlines()[-1])
@@ -72,11 +75,11 @@ def rollouts(count: int, rate: float, steps: str, interval_s: float) -> None:
 _TITLE = ("build", "version", "outcome", "seconds", "answers", "failed", "by version", "p50 ms", "p99 ms", "why")
 
 
-def release(running: Stack, build: int, steps: str, interval_s: float) -> Whole:
+def release(running: Stack, build: int, steps: str, interval_s: float, *options: str) -> Whole:
     """One rollout, to its end."""
     bundle = make_version(running.work / "bundles", build, factor=build + 1)
     began_s = time.monotonic()
-    done = running.rollout(bundle, steps, interval_s)
+    done = running.rollout(bundle, steps, interval_s, *options)
     took_s = time.monotonic() - began_s
     entries = entries_of(running.journal, last_rollout(running.journal))
     end = next((entry for entry in entries if entry.kind == "end"), None)
