@@ -127,6 +127,11 @@ class Coordinator:
             self._take_snapshot(self._job)
             self._conclude(self._job, "interrupted")
 
+    def rearm(self) -> None:
+        """The test is over for Locust too: on its page another one may be started."""
+        self._is_over = False
+        self._job = None
+
     def _plan(self, job: Job, index: int, count: int) -> dict[str, Any]:
         settings = self._settings
         plan: dict[str, Any] = {

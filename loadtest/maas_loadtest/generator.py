@@ -60,6 +60,8 @@ class Generator:
         self._recorder = Recorder(_NS)
         self._start_ns = 0
         self._sent = 0
+        self._users = 0
+        self._reporter: gevent.Greenlet | None = None
         self._turn: Iterator[int] = itertools.count()
 
     def on_plan(self, plan: Mapping[str, Any]) -> None:
@@ -69,7 +71,7 @@ class Generator:
         self._plan = plan
         self._prepared = [from_message(message) for message in plan["prepared"]]
         self._recorder = Recorder(int(plan["window_s"] * _NS))
-        self._sent = 0
+        self._sent = self._users = 0
         self._turn = itertools.count(plan["index"])
         self._planned.set()
 
@@ -77,6 +79,7 @@ class Generator:
         """``load_begin``: from then on everything counts. Clocks of several machines need not agree."""
         self._start_ns = time.monotonic_ns() + int(message["in_s"] * _NS)
         self._recorder.begin(self._start_ns)
+        self._reporter = gevent.spawn(self._hand_over_regularly)
         self._begun.set()
 
     def open_loop(self) -> None:
@@ -85,7 +88,6 @@ class Generator:
         schedule = self._schedule()
         in_flight = Group()
         sleep = ExactSleep()
-        reporter = gevent.spawn(self._hand_over_regularly)
         try:
             self._send_schedule(schedule, in_flight, sleep)
             # The measurement lasts as long as it was planned, also where the last requests come early.
@@ -94,14 +96,12 @@ class Generator:
             in_flight.kill()
         finally:
             sleep.close()
-            reporter.kill()
             self._finish()
 
     def closed_loop(self) -> None:
         """Sends the next request when the last one is answered; what each user of a closed loop does."""
         self._prepare(self._warm_by_turns)
         end_ns = self._start_ns + int(self._plan["duration_s"] * _NS)
-        reporter = gevent.spawn(self._hand_over_regularly)
         marks = np.random.default_rng([self._plan["seed"], self._plan["index"]])
         gevent.sleep(max(0.0, self._start_ns / _NS - time.monotonic()))
         try:
@@ -110,13 +110,18 @@ class Generator:
                 is_checked = bool(marks.random() < self._plan["check_share"])
                 now_ns = time.monotonic_ns()
                 self._recorder.offered(self._recorder.window_of(now_ns), len(prepared.wires))
-                self._unit(prepared, now_ns, is_checked=is_checked)
+                self._recorder.in_flight += 1
+                try:
+                    self._unit(prepared, now_ns, is_checked=is_checked)
+                finally:
+                    self._recorder.in_flight -= 1
         finally:
-            reporter.kill()
             self._finish()
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Ends the connections, and what a run that was stopped left."""
+        if self._reporter is not None:
+            self._reporter.kill()
         if self._sender is not None:
             self._sender.close()
             self._sender = None
@@ -131,10 +136,14 @@ class Generator:
         if self._sender is None:
             self._sender = make_sender(self._plan)
         warm_up()
+        self._users += 1
         self._send_message("load_ready", {"pid": os.getpid()})
         self._begun.wait()
 
     def _finish(self) -> None:
+        self._users -= 1
+        if not self._users and self._reporter is not None:
+            self._reporter.kill()
         self.hand_over()
         message = {"pid": os.getpid(), "gap_error_us": self._recorder.gap_error_us()}
         self._send_message("load_done", message)

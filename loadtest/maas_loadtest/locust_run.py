@@ -71,6 +71,11 @@ class LocustRun:
             self.coordinator.stop()
             self._environment.process_exit_code = self.coordinator.exit_code
 
+    def on_test_stop(self) -> None:
+        """After the users were stopped."""
+        if self.coordinator is not None:
+            self.coordinator.rearm()
+
     def on_quitting(self) -> None:
         """The exit code is Locust's to give."""
         if self.coordinator is not None:
@@ -119,6 +124,9 @@ def install(scenario: Scenario) -> None:
     def on_test_stopping(environment: Any, **_: Any) -> None:
         scenario.running.on_test_stopping()
 
+    def on_test_stop(environment: Any, **_: Any) -> None:
+        scenario.running.on_test_stop()
+
     def on_quitting(environment: Any, **_: Any) -> None:
         scenario.running.on_quitting()
 
@@ -127,6 +135,7 @@ def install(scenario: Scenario) -> None:
     hooks.init.add_listener(on_init)
     hooks.test_start.add_listener(on_test_start)
     hooks.test_stopping.add_listener(on_test_stopping)
+    hooks.test_stop.add_listener(on_test_stop)
     hooks.quitting.add_listener(on_quitting)
 
 
