@@ -45,7 +45,7 @@ _ON_CALL = {
     "crash": "if self._from_callers == 50:\n                os._exit(1)",
     "leak": 'self._kept.append(b"x" * 1_500_000)',
 }
-_SECONDS, _SLOW_SECONDS = 0.004, 0.012
+_SECONDS, _SLOW_SECONDS = 0.02, 0.06
 
 
 def make_version(root: Path, build: int, kind: str = "good", *, factor: int = 2) -> Path:
