@@ -32,6 +32,10 @@ FILTER_NAME = "maas.admission"
 """Also the name under which a route tells the filter something, e.g. the weight that places sequences."""
 _TYPE = "type.googleapis.com/envoy.extensions"
 
+_MOST_WINDOW_BYTES = 2**31 - 1
+_LEAST_WINDOW_BYTES = 2**20
+_LARGE_AT_A_TIME = 4
+"""The largest messages that one connection may send at the same time."""
 _TRACKED_POWER_OF_TWO = 20
 """Streams that hold a mebibyte or more are those that are reset when memory runs out."""
 
@@ -118,7 +122,12 @@ def connection_manager(settings: AdmissionSettings) -> dict[str, Any]:
             "max_headers_count": settings.headers_count,
             "idle_timeout": _duration(settings.idle_timeout_s),
         },
-        "http2_protocol_options": {"max_concurrent_streams": 1024},
+        "http2_protocol_options": {
+            "max_concurrent_streams": 1024,
+            # Over HTTP/2 a message can be held as a whole only within the window of its stream.
+            "initial_stream_window_size": _window(settings.body_bytes),
+            "initial_connection_window_size": _window(_LARGE_AT_A_TIME * settings.body_bytes),
+        },
         "normalize_path": False,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "generate_request_id": False,
@@ -168,6 +177,10 @@ def overload(settings: AdmissionSettings) -> dict[str, Any]:
 
 def _action(name: str, trigger: dict[str, Any]) -> dict[str, Any]:
     return {"name": f"envoy.overload_actions.{name}", "triggers": [trigger]}
+
+
+def _window(size_bytes: int) -> int:
+    return min(max(size_bytes, _LEAST_WINDOW_BYTES), _MOST_WINDOW_BYTES)
 
 
 def _duration(seconds: float) -> str:

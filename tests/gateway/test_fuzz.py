@@ -10,7 +10,8 @@ import grpc
 import psutil
 import pytest
 
-from tests.gateway.poison_corpus import SERVICE, binary_tensor, document, request, tensor
+from tests.gateway.poison_corpus import SERVICE, binary_tensor, document, tensor
+from tests.gateway.poison_corpus_grpc import request
 from tests.gateway.throwaway import Behind, channel_to
 
 SEED = 8

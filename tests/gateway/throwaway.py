@@ -13,7 +13,7 @@ import grpc
 
 from maas_gateway.routing import Upstream
 from tests.backend.backend_models import accumulator, config, identity, sequence_batching, state, tensor, write_model
-from tests.gateway.poison_corpus import BadGrpc
+from tests.gateway.poison_corpus_grpc import BadGrpc
 from tests.gateway.running import Gateway, start_gateway
 from tests.server.serving import Serving, start_serving
 

@@ -49,8 +49,8 @@ local function data(text, pos)
   return after
 end
 
--- Refuses data of another number than the shape's or another kind than the datatype's. Triton reserves the memory of the
--- shape before it reads the data, and answers 500 where their kind is wrong.
+-- Refuses data of another number than the shape's or another kind than the datatype's. Triton reserves the memory of
+-- the shape before it reads the data, and answers 500 where their kind is wrong.
 local function check_data()
   if read.elements ~= read.data then
     refuse(400, "size", "the data of an input are " .. read.data .. " elements, but its shape says " .. read.elements)

@@ -112,7 +112,8 @@ local function value_end(text, pos, depth)
     if opened then
       level = level + 1
       if level > depth then
-        refuse(400, "depth", "the JSON is nested deeper than " .. json.depth .. " levels; send tensors flat or in binary")
+        refuse(400, "depth", "the JSON is nested deeper than " .. json.depth
+          .. " levels; send tensors flat or in binary")
       end
       stack[level] = char
       others = others + (char == OPEN_OBJECT and 1 or 0)

@@ -95,7 +95,8 @@ local function json_text(headers, body)
   if said then
     length = said:find("^%d%d?%d?%d?%d?%d?%d?%d?%d?$") and tonumber(said)
     if not length or length < 1 or length > size then
-      refuse(400, "header_length", "Inference-Header-Content-Length must be the length of the JSON, at most that of the body")
+      refuse(400, "header_length",
+        "Inference-Header-Content-Length must be the length of the JSON, at most that of the body")
     end
   end
   if length > settings.json_bytes then

@@ -4,8 +4,8 @@ local refusal = {}
 -- gRPC status of each HTTP status that the filter answers.
 -- Source: grpc/doc/statuscodes.md, and Triton's own choice (grpc/grpc_utils.h).
 local GRPC = {
-  [400] = "3", [401] = "16", [403] = "7", [404] = "5", [405] = "12", [413] = "8", [415] = "12", [429] = "8", [500] = "13",
-  [501] = "12", [503] = "14",
+  [400] = "3", [401] = "16", [403] = "7", [404] = "5", [405] = "12", [413] = "8", [415] = "12", [429] = "8",
+  [500] = "13", [501] = "12", [503] = "14",
 }
 
 -- Raises a refusal. `reason` is one word for the metering line, `text` one line for the caller: never what the caller
