@@ -26,7 +26,8 @@ ALIKE = Behaviour()
 
 
 def of(gate: type[ComparingGate]) -> Callable[[Any], ComparingGate]:
-    return lambda traffic: gate(traffic, SETTINGS, lambda: False)
+    more = {"objective_p99_ms": 50.0} if gate is LatencyGate else {}
+    return lambda traffic: gate(traffic, SETTINGS, lambda: False, **more)
 
 
 def rollout(seed: int, behaviour: Behaviour, per_s: float) -> list[str]:
@@ -169,9 +170,9 @@ def test_a_new_weight_begins_without_evidence() -> None:
 
 
 class TestAllCallersAtTheCandidate:
-    """Nobody asks the stable any more: its last requests are what there is to compare with."""
+    """Nobody asks the stable any more: its last requests are what there is to compare with, and the objective."""
 
-    @pytest.mark.parametrize(("p50_ms", "verdict"), [(5.0, "go"), (40.0, "back")])
+    @pytest.mark.parametrize(("p50_ms", "verdict"), [(5.0, "go"), (12.0, "go"), (200.0, "back")])
     def test_latency(self, p50_ms: float, verdict: str) -> None:
         before = requests(Scene(share=0.0, length_s=20), 1)
         now = requests(Scene(candidate=replace(ALIKE, p50_ms=p50_ms), share=1.0, length_s=60), 2)

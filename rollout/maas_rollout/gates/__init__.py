@@ -46,7 +46,7 @@ def gates_for(context: GateContext, settings: GateSettings | None = None) -> Seq
 
     return [
         ErrorRateGate(traffic, settings, is_shadow),
-        LatencyGate(traffic, settings, is_shadow),
+        LatencyGate(traffic, settings, is_shadow, context.objective.p99_ms),
         ThroughputGate(traffic, settings, is_shadow),
         GoldenGate(lambda: _golden(context)),
         MirroredGate(context.gateway_state, settings, is_mirrored),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from maas_rollout.gates.blocks import Block, joined, quantile_ms
 from maas_rollout.gates.comparing import ComparingGate, rounded
 from maas_rollout.gates.sequential import LARGER, SMALLER, Marked, ShareTest
+from maas_rollout.gates.settings import GateSettings
+from maas_rollout.gates.traffic import Traffic
 from maas_rollout.ports import Judgement
 
 _BLOCKS_OF_PART = {0.5: 1, 0.1: 1, 0.03: 5, 0.01: 5}
@@ -23,10 +25,23 @@ _RESTART_EVERY = 5
 class LatencyGate(ComparingGate):
     """Looks at which server the slowest requests of each second belong to, with the allowed slowdown taken off.
 
-    A slow moment of the machine makes both slow and marks both.
+    A slow moment of the machine makes both slow and marks both. Where the stable is asked nothing (at 100 %) there is
+    no such comparison, and the machine may have become slower since: then the objective is taken off, too.
+
+    Args:
+        traffic: of the model.
+        settings: the limits.
+        is_shadow: see :class:`ComparingGate`.
+        objective_p99_ms: what callers were promised.
     """
 
     name = "latency"
+
+    def __init__(
+        self, traffic: Traffic, settings: GateSettings, is_shadow: Callable[[], bool], objective_p99_ms: float
+    ) -> None:
+        super().__init__(traffic, settings, is_shadow)
+        self._objective_p99_ms = objective_p99_ms
 
     def _begin(self) -> None:
         self._slower = {
@@ -49,8 +64,7 @@ class LatencyGate(ComparingGate):
     def _slowest(self, block: Block, part: float) -> list[Marked]:
         allowed, slack_ms = self._settings.max_slowdown, self._settings.slack_ms
         if not block.is_same_time:
-            # Then the machine may have become slower since; so only what is far slower counts.
-            allowed, slack_ms = allowed * allowed, 2 * slack_ms
+            allowed, slack_ms = allowed * allowed, slack_ms + self._objective_p99_ms
         return block.slowest(part, allowed, slack_ms)
 
     @property
