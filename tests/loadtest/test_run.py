@@ -133,6 +133,7 @@ class TestWhatTheServerDoes:
         assert any(reason.startswith("errors") for reason in report.verdict.reasons)
         assert ran.code == (1 if report.verdict.status == Status.SLO_FAILED else 4)
 
+    @pytest.mark.slow
     def test_errors_fail_the_objective_and_are_told_by_the_servers_words(self, tmp_path: Path) -> None:
         with stub_server(error_every=10) as failing:
             arguments = ("--url", failing.grpc, "--model", MODEL, "--rate", "40", "--slo", "errors=1%")
@@ -170,12 +171,19 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "code", "said"),
         [
-            (("server", "--url", "grpc://127.0.0.1:1", "--model", MODEL), 3, "no server reachable"),
+            pytest.param(
+                ("server", "--url", "grpc://127.0.0.1:1", "--model", MODEL),
+                3,
+                "no server reachable",
+                marks=pytest.mark.slow,
+            ),
             (("server", "--url", "http://127.0.0.1:1", "--model", MODEL), 3, "no server reachable"),
             (("server", "--url", "{grpc}", "--model", "nobody"), 2, "nobody"),
             (("server", "--url", "{http}", "--model", MODEL, "--inputs", "{wrong}"), 2, "wants FP32"),
             (("replay", "--url", "{http}", "--trace", "{broken}"), 2, "line 2"),
-            (("sequences", "--url", "{http}", "--model", MODEL), 2, "keeps no state"),
+            pytest.param(
+                ("sequences", "--url", "{http}", "--model", MODEL), 2, "keeps no state", marks=pytest.mark.slow
+            ),
         ],
     )
     def test_what_the_server_decides_is_one_line_and_its_code(
@@ -250,6 +258,7 @@ class TestAnEndBeforeItsTime:
         assert "Traceback" not in error
         assert not any(map(is_alive, locusts))
 
+    @pytest.mark.slow
     def test_who_wanted_the_load_is_killed_and_the_load_ends(self, stub: Stub, tmp_path: Path) -> None:
         before = requests_at(stub)
         arguments = ("--url", stub.http, "--model", MODEL, "--rate", "40", "--warmup", "0")

@@ -121,6 +121,7 @@ def test_of_streams_the_first_answer_and_the_distances_are_timed(served: Served,
     assert report.totals.errors == 0
 
 
+@pytest.mark.slow
 def test_closed_loops_are_called_so_and_keep_as_many_requests_under_way_as_there_are_callers(
     served: Served, tmp_path: Path
 ) -> None:
