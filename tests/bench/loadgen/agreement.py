@@ -138,9 +138,10 @@ def report(pairs: list[Pair]) -> list[str]:
 def _shares(pairs: list[Pair]) -> list[str]:
     rows = []
     for pair in pairs:
-        own, other = pair.medians(lambda found: found.p50_ms)
-        server, _ = pair.medians(lambda found: found.server_ms or 0.0)
-        rows.append(
-            [pair.what, f"{server:.3f}", f"{own:.3f}", f"{own - server:.3f}", f"{other:.3f}", f"{other - server:.3f}"]
-        )
-    return table(["", "in the server ms", "ours p50 ms", "own share", "perf_analyzer p50 ms", "own share"], rows)
+        cells = [pair.what]
+        p50s = pair.medians(lambda found: found.p50_ms)
+        for p50_ms, server_ms in zip(p50s, pair.medians(lambda found: found.server_ms or 0.0), strict=True):
+            cells += [f"{p50_ms:.3f}", f"{server_ms:.3f}", f"{p50_ms - server_ms:.3f}"]
+        rows.append(cells)
+    head = ["", "our p50 ms", "in the server", "beside it", "their p50 ms", "in the server", "beside it"]
+    return table(head, rows)
