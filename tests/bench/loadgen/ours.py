@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.loadgen.figures import Found
 from maas_core.errors import ExitCode, NotHeld
-from maas_loadtest.report_model import LoadReport, read_report
+from maas_loadtest.report_model import REPORT_FILE, LoadReport, read_report
 
 OURS = "maas load"
 _TIMEOUT_S = 180.0
@@ -29,7 +29,7 @@ def run(scenario: str, url: str, model: str, seconds: float, *options: str, core
         if core is not None:
             command = ["taskset", "--cpu-list", str(core), *command]
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + _TIMEOUT_S, check=False)
-        if done.returncode not in _WITH_REPORT:
+        if done.returncode not in _WITH_REPORT or not (folder / REPORT_FILE).is_file():
             raise NotHeld(f"{' '.join(command)} failed: {done.stderr.strip()}")
         return read_report(folder)
 
