@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
+import time
 from functools import partial
 from pathlib import Path
 
@@ -10,12 +13,14 @@ import click
 import pytest
 from click.testing import CliRunner
 from tests.conftest import Maas, json_lines, run_maas
-from tests.rollout.bundles import make_bundle
+from tests.rollout.bundles import make_bundle, make_ensemble
 from tests.rollout.fake_triton import FakeWorld
 from tests.rollout.rollouts import give_back, release
 
 from maas_core.repository import versions_of
 from maas_rollout.rollout_cli import rollout as group
+from maas_rollout.service import states_of
+from maas_rollout.wiring import SystemClock
 
 
 @pytest.fixture
@@ -130,3 +135,49 @@ def test_every_command_has_help_with_an_example() -> None:
         done = CliRunner().invoke(group, [name, "--help"])
         assert done.exit_code == 0, name
         assert "Example" in done.output, name
+
+
+def test_commands_reach_the_process_that_works_on_a_rollout(
+    rollout: Maas, world: FakeWorld, repository: Path, bundle: Path
+) -> None:
+    """Another process holds the lock and the weight; the commands only leave a wish, and follow what becomes of it."""
+    world.clock = SystemClock()  # type: ignore[assignment]  # time passes by itself here
+    child = os.fork()
+    if child == 0:
+        release(world, bundle, interval_s=1000.0)
+        os._exit(0)
+    _wait_for("weight-50")
+    done = rollout("start", "double", "--bundle", bundle, "--repository", repository)
+    assert done.returncode == 1
+    assert f"double is locked: a rollout of it is under way ({getpass.getuser()}@" in done.stderr
+    paused = rollout("pause", "double", "--why", "lunch")
+    assert paused.returncode == 0, paused.stderr
+    assert "paused by" in paused.stdout
+    assert "lunch" in paused.stdout
+    (facts,) = json_lines(rollout("status", "--json").stdout)
+    assert (facts["phase"], facts["step"]) == ("paused", "weight-50")
+    assert f"pid {child}" in facts["owner"]
+    back = rollout("rollback", "double", "--why", "wrong labels")
+    assert back.returncode == 0, back.stderr
+    assert "turned back by" in back.stdout
+    assert "ROLLED BACK" in back.stdout
+    assert os.waitpid(child, 0)[1] == 0
+    assert world.stable.ready_versions() == {"double": [1]}
+
+
+def _wait_for(step: str) -> None:
+    deadline = time.monotonic() + 60.0
+    while not any(state.begun == step for state in states_of("double")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_publish_tells_which_ensembles_it_leaves_behind(build: Path, tmp_path: Path) -> None:
+    repository, root = tmp_path / "models", tmp_path / "bundles"
+    first, second = make_bundle(root, "first", 3), make_bundle(root, "second", 5)
+    chain = make_ensemble(root, first, second)[2]
+    run = partial(run_maas, "publish", build=build)
+    quiet = run(chain, second, first, "--repository", repository)
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+    told = run(make_bundle(root, "first", 7), "--repository", repository)
+    assert "NOTE: chain was verified with another first: export it again, and release both together" in told.stderr

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 
 import pytest
 from tests.rollout.crashing import (
@@ -36,16 +38,27 @@ def _own_build(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[Story, Path]:
+def worlds() -> Iterator[Path]:
+    """In memory where there is such a folder: what is killed is a process, not the machine, so no disk need keep up."""
+    memory = Path("/dev/shm")  # noqa: S108  # a folder of its own is made there
+    with TemporaryDirectory(prefix="crashes-", dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def templates(worlds: Path) -> Iterator[dict[Story, Path]]:
     found: dict[Story, Path] = {}
-    before = os.environ.get("MAAS_BUILD")
-    for story in STORIES:
-        found[story] = tmp_path_factory.mktemp("template") / "root"
-        make_template(found[story], story)
-    os.environ.pop("MAAS_BUILD", None)
-    if before is not None:
-        os.environ["MAAS_BUILD"] = before
-    return found
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAAS_BUILD", "build")
+        for number, story in enumerate(STORIES):
+            found[story] = worlds / f"template {number}"
+            make_template(found[story], story)
+        yield found
+
+
+@pytest.fixture
+def root(worlds: Path) -> Path:
+    return Path(mkdtemp(dir=worlds))
 
 
 def _cases(templates: dict[Story, Path], root: Path, every: int) -> Iterator[tuple[Story, Point, str, str]]:
@@ -79,19 +92,20 @@ def _campaign(templates: dict[Story, Path], root: Path, every: int) -> tuple[int
         crash_at(stage, point, fault)
         what = f"{story}, {fault} {point.when} {point.kind} {point.step}, then {aftermath}"
         problems += _finish(stage, aftermath, what)
+        shutil.rmtree(stage.root)
     return runs, problems
 
 
-def test_a_sample_of_faults_ends_well(templates: dict[Story, Path], tmp_path: Path) -> None:
-    runs, problems = _campaign(templates, tmp_path, _SAMPLE_EVERY)
+def test_a_sample_of_faults_ends_well(templates: dict[Story, Path], root: Path) -> None:
+    runs, problems = _campaign(templates, root, _SAMPLE_EVERY)
     assert "\n".join(problems) == ""
     assert runs > 20
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_fault_at_every_step_ends_well(templates: dict[Story, Path], tmp_path: Path) -> None:
-    runs, problems = _campaign(templates, tmp_path, 1)
+def test_every_fault_at_every_step_ends_well(templates: dict[Story, Path], root: Path) -> None:
+    runs, problems = _campaign(templates, root, 1)
     assert "\n".join(problems) == ""
     assert runs >= 500
 
@@ -100,11 +114,12 @@ def test_every_fault_at_every_step_ends_well(templates: dict[Story, Path], tmp_p
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("story", STORIES)
 def test_a_kill_between_any_two_changes_on_the_disk_ends_well(
-    templates: dict[Story, Path], tmp_path: Path, story: Story
+    templates: dict[Story, Path], root: Path, story: Story
 ) -> None:
     problems: list[str] = []
-    for number in range(0, count_calls(templates[story], tmp_path / "count", story), _CALLS_EVERY):
-        stage = open_stage(templates[story], tmp_path / str(number), story)
+    for number in range(0, count_calls(templates[story], root / "count", story), _CALLS_EVERY):
+        stage = open_stage(templates[story], root / str(number), story)
         crash_at_call(stage, number)
         problems += _finish(stage, AFTERMATHS[number % 2], f"{story}, killed before change {number}")
+        shutil.rmtree(stage.root)
     assert "\n".join(problems) == ""
