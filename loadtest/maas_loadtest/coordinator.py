@@ -5,6 +5,7 @@ Its partner is :mod:`maas_loadtest.generator`, where the messages between them a
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from maas_loadtest.server_figures import Snapshot, Statistics, StatisticsFailed,
 from maas_loadtest.settings import Settings
 from maas_loadtest.tally import Tally
 
+_LOG = logging.getLogger(__name__)
 _BEGIN_IN_S = 0.3
 _POLL_S = 0.1
 _READY_MARGIN_S = 60.0
@@ -102,12 +104,13 @@ class Coordinator:
                 "duration_s": self._job.duration_s,
                 "requests": len(self._job.schedule) if self._job.schedule else 0,
                 "warmup_s": self._settings.warmup,
+                "drain_s": self._drain_s(self._job),
             }
         )
         for index, name in enumerate(names):
             self._tally.worker(name)
             self._crew.send("load_plan", self._plan(self._job, index, len(names)), name)
-        gevent.spawn(self._conduct, self._job)
+        gevent.spawn(self._conduct_safely, self._job)
 
     def on_message(self, name: str, worker: str, data: Mapping[str, Any]) -> None:
         """A message of a worker."""
@@ -158,6 +161,14 @@ class Coordinator:
             plan["checked"] = part.checked.astype("|b1").tobytes()
         return plan
 
+    def _conduct_safely(self, job: Job) -> None:
+        """A fault of our own must end the run as well: nobody else would, and the load would go on."""
+        try:
+            self._conduct(job)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is told, logged, and the run ends
+            _LOG.exception("the run failed")
+            self._fail(f"the run failed: {type(error).__name__}: {error}", ExitCode.NOT_VALID)
+
     def _conduct(self, job: Job) -> None:
         """From the warm-up to the last answer."""
         users = self._users(len(self._tally.workers))
@@ -165,18 +176,23 @@ class Coordinator:
             self._conclude(job, "a worker did not become ready")
             return
         self._take_snapshot(job)
+        self._settle(job)
+        # Requests of the warm-up may be counted shortly after their answers.
+        del self._snapshots[:-1]
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._began_at = time.monotonic() + _BEGIN_IN_S
         self._crew.send("load_begin", {"in_s": _BEGIN_IN_S})
         watcher = gevent.spawn(self._watch, job)
-        longest = max(len(one.wires) for one in job.prepared)
-        limit_s = job.duration_s + self._settings.timeout * longest + _DRAIN_MARGIN_S
-        in_time = self._wait(lambda: self._count("done") >= users, limit_s)
+        in_time = self._wait(lambda: self._count("done") >= users, job.duration_s + self._drain_s(job))
         watcher.kill()
         self._settle(job)
         lost = [name for name, worker in self._tally.workers.items() if worker.lost]
         why = f"lost the worker {', '.join(lost)}" if lost else "requests that did not end"
         self._conclude(job, "" if in_time else why)
+
+    def _drain_s(self, job: Job) -> float:
+        """How long the last requests may take."""
+        return self._settings.timeout * max(len(one.wires) for one in job.prepared) + _DRAIN_MARGIN_S
 
     def _users(self, workers: int) -> int:
         return self._settings.callers if self._scenario.loop == "closed" else workers

@@ -1,7 +1,9 @@
 """How many answers a claim about a percentile needs: the early stopping of MLPerf's LoadGen.
 
 Source: MLPerf inference rules, "Early Stopping" (the table there: 64 queries for p90, 662 for p99, 6,636 for p99.9).
-With so many answers, one of which may be slower than the claim, the claim is wrong with a probability of at most 1 %.
+That is the least number with which a claim can be made at all: if no more than one of so many is slower, the claim is
+wrong with a probability of at most 1 %. Where more are slower LoadGen asks for more; an objective is judged here by the
+measured percentile, so that the number is a minimum and no confidence in what comes out close to its limit.
 """
 
 from __future__ import annotations

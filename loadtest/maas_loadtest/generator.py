@@ -102,12 +102,13 @@ class Generator:
         """Sends the next request when the last one is answered; what each user of a closed loop does."""
         self._prepare(self._warm_by_turns)
         end_ns = self._start_ns + int(self._plan["duration_s"] * _NS)
-        marks = np.random.default_rng([self._plan["seed"], self._plan["index"]])
+        marks = np.random.default_rng([self._plan["seed"], self._plan["index"], self._users])
+        # At least one answer of each caller is compared, where any shall be.
+        is_checked = self._plan["check_share"] > 0
         gevent.sleep(max(0.0, self._start_ns / _NS - time.monotonic()))
         try:
             while time.monotonic_ns() < end_ns and self._sent < self._plan["most_requests"]:
                 prepared = self._prepared[next(self._turn) % len(self._prepared)]
-                is_checked = bool(marks.random() < self._plan["check_share"])
                 now_ns = time.monotonic_ns()
                 self._recorder.offered(self._recorder.window_of(now_ns), len(prepared.wires))
                 self._recorder.in_flight += 1
@@ -115,6 +116,7 @@ class Generator:
                     self._unit(prepared, now_ns, is_checked=is_checked)
                 finally:
                     self._recorder.in_flight -= 1
+                is_checked = bool(marks.random() < self._plan["check_share"])
         finally:
             self._finish()
 
@@ -209,7 +211,7 @@ class Generator:
                 left = len(prepared.wires) - step - 1
                 window = self._recorder.window_of(time.monotonic_ns())
                 for _ in range(left):
-                    self._recorder.failed(window, prepared.model, "sequence", "a step before failed", reached=False)
+                    self._recorder.failed(window, prepared.model, "sequence", "a step before failed")
                 return
 
     def _request(self, sender: Sender, prepared: Prepared, wire: bytes, due_ns: int, expected: Any) -> int:
@@ -222,18 +224,18 @@ class Generator:
         try:
             reply = sender.send(prepared, wire)
         except SendFailed as error:
-            recorder.failed(window, model, error.kind, error.message, reached=error.kind == "status")
+            recorder.failed(window, model, error.kind, error.message)
             self._tell_locust(model, None, 0, error)
             return 0
         except gevent.GreenletExit:
-            recorder.failed(window, model, "timeout", "no answer when the run ended", reached=False)
+            recorder.failed(window, model, "timeout", "no answer when the run ended")
             raise
         done_ns = time.monotonic_ns()
         if prepared.expected_version not in ("", reply.version):
             expected = None
         if expected is not None and (wrong := self._difference(sender, prepared, reply, expected)):
             recorder.compared(model, right=False)
-            recorder.failed(window, model, "wrong_answer", wrong, reached=True)
+            recorder.failed(window, model, "wrong_answer", wrong)
             self._tell_locust(model, None, reply.size_bytes, SendFailed("wrong_answer", wrong))
             return 0
         if expected is not None:

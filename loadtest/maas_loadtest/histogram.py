@@ -7,6 +7,7 @@ that what comes out is an ordinary HdrHistogram.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -100,7 +101,16 @@ class Counts:
 
         Going through the few places that are not empty takes a hundredth of the time, and the generator waits for it.
         """
-        wanted = max(1, int(percent * self.total / 100 + 0.5))
+        return self._at_rank(max(1, int(percent * self.total / 100 + 0.5)))
+
+    def percentile_with_failures(self, percent: float, failures: int) -> int | None:
+        """Where so many further requests had no good answer: each of them is slower than any limit. None is no answer.
+
+        A limit that ``percent`` of the requests must keep is kept by at least so many: the rank is rounded up.
+        """
+        return self._at_rank(max(1, math.ceil(percent * (self.total + failures) / 100 - 1e-9)))
+
+    def _at_rank(self, wanted: int) -> int | None:
         seen = 0
         for index in sorted(self._counts):
             seen += self._counts[index]

@@ -108,6 +108,8 @@ def make_job(scenario: Scenario, settings: Settings) -> Job:
     else:
         schedule = _schedule(scenario, settings, stages, weights, rng)
     level, source = _level(settings, [part.manifest for part in parts])
+    if scenario.finds_knee and (level is None or not level.limits_ms):
+        raise WrongUse("there is no knee without a limit", "say what must hold, e.g. --slo p99=20ms")
     entries = tuple(part.entry for part in parts)
     return Job(
         endpoint=endpoint,
@@ -234,6 +236,8 @@ def _replies(sender: Sender, prepared: Prepared, endpoint: Endpoint, source: str
         return [sender.send(one, wire) for wire in one.wires]
     except SendFailed as error:
         message = f"{one.model} at {endpoint} failed the first request: {error.message}"
+        if error.kind == "timeout":
+            raise NotReachable(message, "the server is too slow or too busy: look at it, or raise --timeout") from error
         if error.kind != "status":
             raise NotReachable(message, "is it the right address?") from error
         mend = "its inputs are made up: pass real ones with --inputs FILE,FILE" if source == "generated" else ""

@@ -6,6 +6,7 @@ page, with ``--processes``, and with masters and workers on several machines.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import sys
 from typing import Any
 
 import click
+import gevent
 import locust.stats
 from locust import events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
@@ -23,6 +25,9 @@ from maas_loadtest.histogram import bucket_ms
 from maas_loadtest.run import EVENTS_FD
 from maas_loadtest.scenario import Scenario
 from maas_loadtest.settings import OPTIONS, checked
+
+_POLL_S = 1.0
+_ORDERLY_END_S = 30.0
 
 
 class LocustRun:
@@ -148,17 +153,25 @@ def _teller() -> Any:
     descriptor = os.environ.get(EVENTS_FD)
     if descriptor is None:
         return _to_people
+    gevent.spawn(_end_with, os.getppid())
     pipe = os.fdopen(int(descriptor), "w", encoding="utf-8")
 
     def tell(event: dict[str, Any]) -> None:
-        try:
+        # Without a reader the parent is gone, which ends this process in a moment.
+        with contextlib.suppress(BrokenPipeError):
             pipe.write(json.dumps(event) + "\n")
             pipe.flush()
-        except BrokenPipeError:
-            # Who wanted this load is gone: nobody would stop it. Locust ends in order on SIGTERM.
-            os.kill(os.getpid(), signal.SIGTERM)
 
     return tell
+
+
+def _end_with(parent: int) -> None:
+    """Who wanted this load is gone: nobody would stop it. Locust ends in order on SIGTERM."""
+    while os.getppid() == parent:
+        gevent.sleep(_POLL_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+    gevent.sleep(_ORDERLY_END_S)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _to_people(event: dict[str, Any]) -> None:

@@ -18,10 +18,14 @@ class OpenLoopUser(User):
 
     abstract = True
     scenario: ClassVar[Scenario]
+    _has_run = False
 
     @task
     def send(self) -> None:
-        """The whole run."""
+        """The whole run. Locust repeats a task that failed: a schedule is sent once."""
+        if self._has_run:
+            raise StopUser
+        self._has_run = True
         self.scenario.running.generator.open_loop()
         raise StopUser
 
@@ -31,10 +35,14 @@ class ClosedLoopUser(User):
 
     abstract = True
     scenario: ClassVar[Scenario]
+    _has_run = False
 
     @task
     def send(self) -> None:
         """The whole run."""
+        if self._has_run:
+            raise StopUser
+        self._has_run = True
         self.scenario.running.generator.closed_loop()
         raise StopUser
 

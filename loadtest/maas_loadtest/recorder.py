@@ -13,6 +13,8 @@ import numpy as np
 from maas_loadtest.histogram import sparse
 
 _NS_PER_US = 1000
+_UNKNOWN = frozenset({"timeout", "connection", "protocol"})
+_MOST_MESSAGES = 50
 
 
 @dataclass
@@ -124,13 +126,15 @@ class Recorder:
             of_model.first_us.append((parts_ns[0] - due_ns) // _NS_PER_US)
             of_model.between_us += [(after - before) // _NS_PER_US for before, after in pairwise(parts_ns)]
 
-    def failed(self, window: int, model: str, kind: str, message: str, *, reached: bool) -> None:
-        """No good answer. ``reached``: the server counted the request as an execution of the model all the same."""
+    def failed(self, window: int, model: str, kind: str, message: str) -> None:
+        """No good answer; a request without any may have been executed all the same, and the server counts it."""
         self._windows[window].counts["errors"] += 1
         counts = self._models[model].counts
         counts["errors"] += 1
-        counts["errors_of_model"] += reached
+        counts["unknown"] += kind in _UNKNOWN
         at_s = (time.monotonic_ns() - self._start_ns) / 1e9
+        if len(self._errors) >= _MOST_MESSAGES and (model, kind, message) not in self._errors:
+            message = "further messages"
         entry = self._errors.setdefault((model, kind, message), [0, at_s])
         entry[0] += 1
 

@@ -15,7 +15,7 @@ import numpy as np
 from maas_core.errors import WrongUse
 from maas_loadtest.arrivals import MAX_REQUESTS, Stage
 from maas_loadtest.schedule import Schedule, mark
-from maas_loadtest.settings import ModelChoice, Settings
+from maas_loadtest.settings import LONGEST_S, ModelChoice, Settings
 from maas_loadtest.traces import TracedRequest, read_trace
 
 _NS = 1_000_000_000
@@ -73,6 +73,9 @@ def replayed(settings: Settings) -> Replay:
     requests = read_trace(Path(settings.trace)).requests
     if len(requests) > MAX_REQUESTS:
         raise WrongUse(f"{settings.trace} holds {len(requests):,} requests, at most {MAX_REQUESTS:,} can be replayed")
+    if requests[-1].at_s / settings.speed > LONGEST_S:
+        lasts = f"{requests[-1].at_s / settings.speed:.3g} s"
+        raise WrongUse(f"{settings.trace} lasts {lasts}, the limit is {LONGEST_S:.0f} s", "raise --speed, or cut it")
     steps: dict[tuple[str, str], int] = {}
     for request in requests:
         if request.sequence:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,12 +29,12 @@ from maas_loadtest.report_model import (
 from maas_loadtest.run import COMMAND
 from maas_loadtest.scenario import Scenario
 from maas_loadtest.server_figures import Snapshot, figures, windows
-from maas_loadtest.settings import Settings
+from maas_loadtest.settings import Settings, shown_command
 from maas_loadtest.stages import judged_windows, stage_figures
 from maas_loadtest.tally import Tally, WindowTally, WorkerTally, merged
+from maas_loadtest.throughput import closed_rate, throughput_parts
 from maas_loadtest.verdict import Facts, judge
 
-_PARTS = 5
 _PACKAGES = ("triton-maas", "locust", "gevent", "grpcio", "tritonclient", "hdrhistogram", "numpy")
 
 
@@ -63,10 +62,10 @@ def build_report(scenario: Scenario, settings: Settings, job: Job, observed: Obs
     tally = observed.tally
     duration_s = min(observed.elapsed_s, job.duration_s)
     late = merged(worker.late for worker in tally.workers.values())
-    totals = _totals(settings, job, tally, duration_s, late)
+    totals = _totals(settings, job, tally, duration_s, observed.window_s, late)
     workers = tuple(map(_worker, tally.workers.values()))
     server = tuple(figures(observed.snapshots[0][1], observed.snapshots[-1][1])) if observed.snapshots else ()
-    agreement = tuple(_agreement(model, job, tally, server) for model in job.models) if server else ()
+    agreement = tuple(_agreement(model, job, tally, server) for model in job.models) if observed.snapshots else ()
     stages = stage_figures(scenario, job, tally, observed.window_s) if len(job.stages) > 1 else ()
     judged = judged_windows(scenario, job, tally, observed.window_s)
     facts = Facts(
@@ -80,11 +79,14 @@ def build_report(scenario: Scenario, settings: Settings, job: Job, observed: Obs
         interrupted=observed.why_ended,
         totals=totals,
         workers=workers,
-        parts=_parts(tally, job, observed.window_s, is_open=scenario.loop == "open"),
+        parts=throughput_parts(tally, job, observed.window_s),
+        timed_sends=late.total,
         gap_error_us=max((one.gap_error_us for one in tally.workers.values() if one.gap_error_us), default=None),
         mean_gap_us=job.mean_gap_us * max(1, len(workers)),
         agreement=agreement,
         agreement_required=settings.agreement == "required",
+        statistics_note=observed.statistics_note or ("" if observed.snapshots else "no statistics"),
+        has_knee=any(stage.knee for stage in stages),
         judged=merged(window.response for window in judged),
         judged_errors=sum(window.counts["errors"] for window in judged),
         first=merged(model.first for model in tally.models.values()),
@@ -99,7 +101,7 @@ def build_report(scenario: Scenario, settings: Settings, job: Job, observed: Obs
         started_at=observed.started_at,
         duration_s=duration_s,
         interrupted=bool(observed.why_ended),
-        command=os.environ.get(COMMAND) or shlex.join(["locust", *sys.argv[1:]]),
+        command=os.environ.get(COMMAND) or shown_command(["locust", *sys.argv[1:]]),
         settings=settings.shown(),
         seed=settings.seed,
         target=job.target,
@@ -125,7 +127,7 @@ def build_report(scenario: Scenario, settings: Settings, job: Job, observed: Obs
         workers=workers,
         machine=machine_in_words(),
         versions=_versions(),
-        cost=_cost(settings, totals, duration_s),
+        cost=_cost(settings, totals),
     )
 
 
@@ -133,13 +135,16 @@ def _last_window(tally: Tally) -> int:
     return max((number for number, window in tally.windows.items() if window.counts), default=-1)
 
 
-def _totals(settings: Settings, job: Job, tally: Tally, duration_s: float, late: Counts) -> Totals:
+def _totals(settings: Settings, job: Job, tally: Tally, duration_s: float, window_s: float, late: Counts) -> Totals:
     def of_models(name: str) -> int:
         return sum(model.counts[name] for model in tally.models.values())
 
     scheduled, answered = tally.total("offered"), of_models("answered")
-    ended = answered + of_models("errors")
     offered_span_s, answered_span_s = _spans_s(job, tally, duration_s)
+    if job.schedule is None:
+        achieved_per_s = closed_rate(tally, duration_s, window_s)
+    else:
+        achieved_per_s = _per_second(answered, answered_span_s, duration_s) if answered else 0.0
     limit_us = int(settings.late_after * 1e6)
     return Totals(
         scheduled=scheduled,
@@ -155,7 +160,7 @@ def _totals(settings: Settings, job: Job, tally: Tally, duration_s: float, late:
         bytes_sent=of_models("bytes_sent"),
         bytes_received=of_models("bytes_received"),
         offered_per_s=_per_second(scheduled, offered_span_s, duration_s),
-        achieved_per_s=_per_second(ended, answered_span_s, duration_s) if answered else 0.0,
+        achieved_per_s=achieved_per_s,
     )
 
 
@@ -194,23 +199,12 @@ def _worker(worker: WorkerTally) -> WorkerEntry:
 def _agreement(model: str, job: Job, tally: Tally, server: Sequence[ServerFigures]) -> Agreement:
     """A step of an ensemble is counted for each request to the ensemble."""
     askers = [model, *(name for name, steps in job.steps.items() for step in steps if step == model)]
-    client = sum(tally.models[name].counts["answered"] + tally.models[name].counts["wrong"] for name in askers)
+    counts = [tally.models[name].counts for name in askers]
+    client = sum(one["answered"] + one["wrong"] for one in counts)
+    unknown = sum(one["unknown"] for one in counts)
     counted = sum(one.requests for one in server if one.model == model)
-    agree = counted >= client if model in job.inner else counted == client
-    return Agreement(model=model, client=client, server=counted, agree=agree)
-
-
-def _parts(tally: Tally, job: Job, window_s: float, *, is_open: bool) -> list[float]:
-    """Throughput of equal parts of the run."""
-    whole = int(job.duration_s / window_s)
-    size = whole // _PARTS
-    parts = []
-    for start in range(0, size * _PARTS, size or 1):
-        some = [tally.windows[number].counts for number in range(start, start + size)]
-        completed = sum(counts["completed"] for counts in some)
-        offered = sum(counts["offered"] for counts in some)
-        parts.append(completed / max(1, offered) if is_open else completed / (size * window_s))
-    return parts
+    agree = client <= counted and (counted <= client + unknown or model in job.inner)
+    return Agreement(model=model, client=client, server=counted, agree=agree, unknown=unknown)
 
 
 def _schedule(scenario: Scenario, settings: Settings, job: Job) -> ScheduleEntry:
@@ -278,10 +272,11 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _cost(settings: Settings, totals: Totals, duration_s: float) -> Cost | None:
-    if settings.price_per_hour is None or not totals.items or not duration_s:
+def _cost(settings: Settings, totals: Totals) -> Cost | None:
+    if settings.price_per_hour is None or not totals.items or not totals.achieved_per_s:
         return None
-    per_second = totals.items / duration_s
+    # Items of a request times requests per second: a closed loop's last answers come after its end.
+    per_second = totals.items / totals.answered * totals.achieved_per_s
     return Cost(
         price_per_hour=settings.price_per_hour,
         per_million_inferences=settings.price_per_hour / 3600 / per_second * 1e6,

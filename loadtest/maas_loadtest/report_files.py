@@ -38,9 +38,12 @@ def write_report(report: LoadReport, folder: str | None) -> Path:
     try:
         write_atomic(target / REPORT_FILE, report.model_dump_json(indent=1))
         write_report_html(report, target)
-    except OSError as error:
-        mend = "make room and run again" if error.errno == errno.ENOSPC else "name another folder with --report"
-        raise NotValid(f"the report can not be written to {target}: {error.strerror}", mend) from error
+    except (OSError, WrongUse) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        mend = "make room and run again" if cause.errno == errno.ENOSPC else "name another folder with --report"
+        raise NotValid(f"the report can not be written to {target}: {cause.strerror}", mend) from error
     return target / REPORT_FILE
 
 

@@ -11,9 +11,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from maas_core.errors import ExitCode, WrongUse
+from maas_loadtest.report_server import Agreement as Agreement
+from maas_loadtest.report_server import BatchSize as BatchSize
+from maas_loadtest.report_server import Record
+from maas_loadtest.report_server import ServerFigures as ServerFigures
+from maas_loadtest.report_server import ServerWindow as ServerWindow
 
 REPORT_FILE = "report.json"
 SCHEMA_VERSION = 1
@@ -38,11 +43,7 @@ class Status(StrEnum):
         }[self]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ScenarioEntry(_Record):
+class ScenarioEntry(Record):
     """What was asked.
 
     Attributes:
@@ -58,7 +59,7 @@ class ScenarioEntry(_Record):
     loop: Literal["open", "closed"]
 
 
-class ScheduleEntry(_Record):
+class ScheduleEntry(Record):
     """The plan that was fixed before the first request; same seed and parameters, same SHA-256.
 
     Attributes:
@@ -76,7 +77,7 @@ class ScheduleEntry(_Record):
     sha256: str
 
 
-class TargetEntry(_Record):
+class TargetEntry(Record):
     """Where the load went."""
 
     url: str
@@ -85,7 +86,7 @@ class TargetEntry(_Record):
     server_version: str
 
 
-class InputEntry(_Record):
+class InputEntry(Record):
     """What was sent.
 
     Attributes:
@@ -103,7 +104,7 @@ class InputEntry(_Record):
     sha256: str
 
 
-class Check(_Record):
+class Check(Record):
     """One condition of the verdict, held or not.
 
     Attributes:
@@ -120,7 +121,7 @@ class Check(_Record):
     concerns: Literal["validity", "objective"]
 
 
-class Verdict(_Record):
+class Verdict(Record):
     """The conclusion with every reason against it, not only the first."""
 
     status: Status
@@ -128,20 +129,20 @@ class Verdict(_Record):
     checks: tuple[Check, ...]
 
 
-class ObjectiveEntry(_Record):
+class ObjectiveEntry(Record):
     """The service-level objective that was judged; ``source`` is ``--slo`` or the model's manifest."""
 
     text: str
     source: str
 
 
-class Percentile(_Record):
+class Percentile(Record):
     """One percentile.
 
     Attributes:
         percent: e.g. 99.9.
         latency_us: None where nothing was answered.
-        samples_needed: the least number of answers that supports a claim (LoadGen's early stopping, 99 % confidence).
+        samples_needed: the least number of answers for any claim: the minimum of LoadGen's early stopping.
         supported: whether there were so many.
     """
 
@@ -151,7 +152,7 @@ class Percentile(_Record):
     supported: bool
 
 
-class Latency(_Record):
+class Latency(Record):
     """A distribution of times, successful requests only."""
 
     count: int
@@ -162,7 +163,7 @@ class Latency(_Record):
     histogram: str
 
 
-class Totals(_Record):
+class Totals(Record):
     """What became of the requests.
 
     Attributes:
@@ -194,7 +195,7 @@ class Totals(_Record):
     achieved_per_s: float
 
 
-class ErrorEntry(_Record):
+class ErrorEntry(Record):
     """One kind of failure.
 
     Attributes:
@@ -208,7 +209,7 @@ class ErrorEntry(_Record):
     first_at_s: float
 
 
-class Window(_Record):
+class Window(Record):
     """One part of the time line. A request counts in the window of its scheduled moment (closed loop: of its send).
 
     Attributes:
@@ -241,7 +242,7 @@ class Window(_Record):
     cpu_percent: float
 
 
-class ModelFigures(_Record):
+class ModelFigures(Record):
     """One model's part of the load.
 
     Attributes:
@@ -265,65 +266,7 @@ class ModelFigures(_Record):
     versions: dict[str, int]
 
 
-class BatchSize(_Record):
-    """How often the server executed this batch size, and how long the model computed on it (mean)."""
-
-    size: int
-    executions: int
-    compute_us: float
-
-
-class ServerFigures(_Record):
-    """Triton's own count of the same requests, by the difference of its statistics; means per successful request.
-
-    ``requests`` and ``failed`` are requests; ``inferences`` counts batch elements, ``executions`` batches.
-    """
-
-    model: str
-    version: str
-    requests: int
-    failed: int
-    inferences: int
-    executions: int
-    queue_us: float
-    compute_input_us: float
-    compute_infer_us: float
-    compute_output_us: float
-    request_us: float
-    cache_hits: int
-    batch_sizes: tuple[BatchSize, ...]
-
-
-class ServerWindow(_Record):
-    """The same over one interval of the time line; ``mean_batch`` is inferences by executions."""
-
-    at_s: float
-    length_s: float
-    model: str
-    version: str
-    requests: int
-    queue_us: float
-    compute_input_us: float
-    compute_infer_us: float
-    compute_output_us: float
-    mean_batch: float
-    batch_sizes: dict[int, int]
-
-
-class Agreement(_Record):
-    """Whether client and server counted the same requests.
-
-    ``client`` are the requests of this run that were answered, with or without an error of the model; ``server`` those
-    that the server counted. They differ where somebody else calls the model, or where answers were lost.
-    """
-
-    model: str
-    client: int
-    server: int
-    agree: bool
-
-
-class WorkerEntry(_Record):
+class WorkerEntry(Record):
     """One process of the generator.
 
     Attributes:
@@ -342,7 +285,7 @@ class WorkerEntry(_Record):
     finished: bool
 
 
-class StageFigures(_Record):
+class StageFigures(Record):
     """One stage of a schedule of several (ramp, spike): what was offered and how it was answered.
 
     ``knee`` marks the last stage of a ramp that kept the objective and the offered rate.
@@ -359,14 +302,14 @@ class StageFigures(_Record):
     knee: bool = False
 
 
-class Cost(_Record):
+class Cost(Record):
     """What inferences cost at the achieved rate on a machine of this price."""
 
     price_per_hour: float
     per_million_inferences: float
 
 
-class LoadReport(_Record):
+class LoadReport(Record):
     """One load test. ``settings`` are all options as they were used, for the same run again."""
 
     schema_version: int = SCHEMA_VERSION

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ COMMAND = "MAAS_LOAD_COMMAND"
 """The environment's name of the command line that the report shows."""
 _LOOPBACK = "127.0.0.1"
 _END_TIMEOUT_S = 90.0
+_PLAN_TIMEOUT_S = 300.0
+"""Until the plan is made, workers on other machines included; and as much longer than planned the run may last."""
 _SAID_CHARACTERS = 300
 
 _ERROR_OF: Mapping[int, type[MaasError]] = {
@@ -174,8 +177,8 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str], words: IO[str
             )
         finally:
             os.close(writing)
-        with _passing_signals_on(process):
-            last = _read(events, tell)
+        with _passing_signals_on(process), _limit(process) as extend:
+            last = _read(events, tell, extend)
             try:
                 process.wait(_END_TIMEOUT_S)
             except subprocess.TimeoutExpired:
@@ -184,10 +187,33 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str], words: IO[str
     return last
 
 
-def _read(events: IO[str], tell: Tell) -> Mapping[str, Any]:
+@contextlib.contextmanager
+def _limit(process: subprocess.Popen[bytes]) -> Iterator[Callable[[float], None]]:
+    """Ends a process that does not come to its end; what comes back sets the time anew."""
+    timer: threading.Timer | None = None
+
+    def extend(seconds: float) -> None:
+        nonlocal timer
+        if timer is not None:
+            timer.cancel()
+        timer = threading.Timer(seconds, os.killpg, [process.pid, signal.SIGKILL])
+        timer.daemon = True
+        timer.start()
+
+    extend(_PLAN_TIMEOUT_S)
+    try:
+        yield extend
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+def _read(events: IO[str], tell: Tell, extend: Callable[[float], None]) -> Mapping[str, Any]:
     last: Mapping[str, Any] = {}
     for line in events:
         last = json.loads(line)
+        if last["event"] == "planned":
+            extend(last["duration_s"] + last["warmup_s"] + last["drain_s"] + _PLAN_TIMEOUT_S)
         tell(last)
         # Workers that were forked hold the pipe open until they end.
         if last["event"] in ("report", "failed"):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from maas_loadtest.settings import OPTIONS
+from maas_loadtest.settings import OPTIONS, shown_command
 
 if TYPE_CHECKING:
     from maas_loadtest.report_model import Latency, LoadReport
@@ -65,7 +64,7 @@ def run(
     from maas_loadtest.run import Crew, run_scenario
 
     crew = Crew(processes, remote_workers, listen, web_port)
-    command = shlex.join(["maas", *sys.argv[1:]])
+    command = shown_command(["maas", *sys.argv[1:]])
     with _told(scenario) as tell:
         path = run_scenario(scenario, options, crew=crew, tell=tell, command=command)
     report = read_report(path)

@@ -40,22 +40,23 @@ class _Connection:
     """One kept connection."""
 
     def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._end_at = 0.0
         try:
-            plain = socket.create_connection((endpoint.host, endpoint.port), timeout=timeout_s)
+            self._socket = socket.create_connection((endpoint.host, endpoint.port), timeout=timeout_s)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if endpoint.is_secure:
+                # wrap_socket closes the plain one where the handshake fails.
+                context = ssl.create_default_context()
+                self._socket = context.wrap_socket(self._socket, server_hostname=endpoint.host)
         except OSError as error:
             raise SendFailed("unreachable", f"no connection: {error.strerror or error}") from error
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket = (
-            ssl.create_default_context().wrap_socket(plain, server_hostname=endpoint.host)
-            if endpoint.is_secure
-            else plain
-        )
         self._rest = b""
         self.is_reusable = True
 
     def exchange(self, wire: bytes) -> tuple[int, bytes, int]:
         """Status, body, and how much of the body is the JSON header."""
-        self._socket.sendall(wire)
+        self._begin(wire)
         data = self._receive()
         while (end := data.find(_HEAD_END)) < 0:
             data += self._receive()
@@ -73,7 +74,7 @@ class _Connection:
 
     def stream(self, wire: bytes) -> Generator[bytes, None, None]:
         """The events of a stream, as they come."""
-        self._socket.sendall(wire)
+        self._begin(wire)
         reader = read_events()
         need = next(reader)
         while True:
@@ -109,7 +110,17 @@ class _Connection:
             pieces += self._receive()
         return bytes(pieces)
 
+    def _begin(self, wire: bytes) -> None:
+        self._end_at = time.monotonic() + self._timeout_s
+        self._socket.settimeout(self._timeout_s)
+        self._socket.sendall(wire)
+
     def _receive(self) -> bytes:
+        left_s = self._end_at - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        # The time is the request's, not that of each piece of its answer.
+        self._socket.settimeout(left_s)
         data = self._socket.recv(_RECEIVE_BYTES)
         if not data:
             raise SendFailed("connection", "the server closed the connection before the whole answer came")
@@ -124,7 +135,7 @@ class HttpSender:
 
     Args:
         endpoint: an http or https address.
-        timeout_s: how long to wait for a connection, and for each piece of an answer.
+        timeout_s: how long to wait for a connection, and then for the whole answer.
     """
 
     def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,6 +16,7 @@ from maas_loadtest.arrivals import KINDS
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
 _SECONDS_OF = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _MODEL = re.compile(r"(?P<name>[^=@]+)(?:@(?P<version>\d+))?(?:=(?P<weight>\d+(?:\.\d+)?))?")
+_SECRET = "--api-key"  # noqa: S105  # the option's name
 LONGEST_S = 24 * 3600.0
 INPUT_SOURCES = ("auto", "golden", "generated")
 
@@ -128,6 +130,17 @@ class Settings:
         )
         values["api_key"] = "***" if self.api_key else None
         return values
+
+
+def shown_command(words: Sequence[str]) -> str:
+    """A command line for a report: without the key in it."""
+    shown: list[str] = []
+    for word in words:
+        if shown and shown[-1] == _SECRET:
+            shown.append("***")
+        else:
+            shown.append(f"{_SECRET}=***" if word.startswith(f"{_SECRET}=") else word)
+    return shlex.join(shown)
 
 
 def seconds(text: str) -> float:

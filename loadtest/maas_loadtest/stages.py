@@ -35,7 +35,9 @@ def stage_figures(scenario: Scenario, job: Job, tally: Tally, window_s: float) -
             )
         )
         in_time = job.level is None or _holds(job.level, some)
-        carried = completed >= LEAST_ACHIEVED * offered and not dropped and bool(response.total)
+        # By when requests were due: those of a stage that are answered after its end are its own.
+        answered = sum(window.counts["answered"] for window in some)
+        carried = answered + errors >= LEAST_ACHIEVED * offered and not dropped and bool(response.total)
         holds_so_far = holds_so_far and in_time and carried
         if scenario.finds_knee and holds_so_far:
             knee = len(found) - 1
@@ -56,7 +58,7 @@ def _holds(level: ServiceLevel, some: Sequence[WindowTally]) -> bool:
     asked = response.total + errors
     limits = {name: limit for name, limit in level.limits_ms.items() if name.startswith("p")}
     in_time = all(
-        (found := response.percentile(percent_of(name))) is not None and found <= limit * 1000
+        (found := response.percentile_with_failures(percent_of(name), errors)) is not None and found <= limit * 1000
         for name, limit in limits.items()
     )
     return in_time and errors <= (level.error_rate or 0.0) * asked

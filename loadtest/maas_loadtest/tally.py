@@ -9,6 +9,9 @@ from typing import Any
 
 from maas_loadtest.histogram import Counts
 
+_LEAST_SHARE_S = 0.5
+"""A share of a shorter time says nothing."""
+
 
 @dataclass
 class WindowTally:
@@ -85,8 +88,7 @@ class Tally:
         worker.cpu_s += part["cpu_s"]
         worker.wall_s += part["wall_s"]
         worker.late.add(part["late"])
-        # A share of a very short time says nothing.
-        if part["wall_s"] > 0.5:
+        if part["wall_s"] > _LEAST_SHARE_S:
             worker.cpu_percent_worst = max(worker.cpu_percent_worst, part["cpu_percent"])
         for message in part["windows"]:
             self._add_window(message)
@@ -97,7 +99,8 @@ class Tally:
             entry.count += count
             entry.first_at_s = min(entry.first_at_s, at_s)
         now = self.windows[part["now_window"]]
-        now.cpu_percent = max(now.cpu_percent, part["cpu_percent"])
+        if part["wall_s"] > _LEAST_SHARE_S:
+            now.cpu_percent = max(now.cpu_percent, part["cpu_percent"])
         now.in_flight[name] = part["in_flight"]
         self._add_answers(part["answers_s"])
 

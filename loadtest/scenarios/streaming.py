@@ -14,7 +14,7 @@ SCENARIO = Scenario.define(
     __doc__,
     loop="open",
     which="stream",
-    defaults={"arrivals": "poisson", "rate": 1, "timeout": 60},
+    defaults={"arrivals": "poisson", "rate": 6, "duration": 120, "timeout": 60},
 )
 
 

@@ -67,7 +67,7 @@ class TestParts:
         total = tally(one, other)
         answer(one, 0, 0, 3 * MS)
         answer(other, 0, 0, 2 * MS)
-        other.failed(0, "m", "timeout", "no answer", reached=False)
+        other.failed(0, "m", "timeout", "no answer")
         total.add("worker-0", {"pid": 0, **one.hand_over()})
         total.add("worker-1", {"pid": 1, **other.hand_over()})
         assert total.windows[0].counts["answered"] == 3

@@ -10,6 +10,7 @@ import pytest
 from maas_core.service_level import ServiceLevel
 from maas_loadtest.histogram import Counts, sparse
 from maas_loadtest.report_model import Agreement, Status, Totals, WorkerEntry
+from maas_loadtest.throughput import Part
 from maas_loadtest.verdict import Facts, judge
 
 LEVEL = ServiceLevel({"p99": 20.0}, 0.001)
@@ -66,11 +67,14 @@ GOOD = Facts(
     interrupted="",
     totals=totals(),
     workers=[worker(10)],
-    parts=[1.0, 1.0, 1.0, 1.0, 1.0],
+    parts=[Part(1.0, 0.0)] * 5,
+    timed_sends=6000,
     gap_error_us=100.0,
     mean_gap_us=10_000.0,
     agreement=[Agreement(model="m", client=6000, server=6000, agree=True)],
     agreement_required=True,
+    statistics_note="",
+    has_knee=False,
     judged=latencies(5_000),
     judged_errors=0,
     first=Counts(),
@@ -88,16 +92,26 @@ def test_a_good_run_is_valid() -> None:
     ("change", "reason"),
     [
         ({"duration_s": 29.0}, "duration: wanted >= 30 s, got 29.0 s"),
-        ({"totals": totals(answered=661)}, "answers: wanted >= 662, got 661"),
-        ({"totals": totals(answered=99), "min_requests": 100}, "answers: wanted >= 100, got 99"),
+        ({"judged": latencies(5_000, count=661)}, "answers for p99: wanted >= 662, got 661"),
+        ({"totals": totals(answered=99, sent=99), "min_requests": 100}, "answers: wanted >= 100, got 99"),
         ({"interrupted": "interrupted"}, "end of the run: wanted as planned, got interrupted"),
         ({"workers": [worker(10), worker(80)]}, "generator CPU: wanted < 80 % of a core, got 80 %"),
         ({"totals": totals(delayed=7)}, "delayed by more than 10 ms: wanted <= 0.1%, got 0.12% (7)"),
         ({"totals": totals(dropped=1)}, "dropped: wanted 0, got 1"),
         ({"totals": totals(achieved_per_s=98.9)}, "achieved of the offered rate: wanted >= 99%, got 98.9%"),
         ({"gap_error_us": 1001.0}, "distances between sends"),
-        ({"parts": [1.0, 1.0, 1.0, 1.0, 0.9]}, "throughput over time"),
-        ({"parts": [1.0]}, "throughput over time"),
+        ({"parts": [Part(1.0, 0.0)] * 4 + [Part(0.9, 0.01)]}, "throughput over time"),
+        ({"parts": [Part(1.0, 0.0)]}, "throughput over time"),
+        ({"totals": totals(answered=5999)}, "outcomes: wanted one for each of 6,000 requests, got 5,999"),
+        (
+            {"agreement": [], "statistics_note": "refused"},
+            "requests counted by the server: wanted as by the client, got not told",
+        ),
+        (
+            {"timed_sends": 600, "totals": totals(delayed=1)},
+            "delayed by more than 10 ms: wanted <= 0.1%, got 0.17% (1)",
+        ),
+        ({"mean_gap_us": 100.0}, "distances between sends: wanted as planned to 50 µs"),
         (
             {"agreement": [Agreement(model="m", client=6000, server=5999, agree=False)]},
             "requests of m counted by the server: wanted 6,000 as by the client, got 5,999",
@@ -124,6 +138,24 @@ def test_an_objective_that_is_missed_is_no_fault_of_the_measurement(change: dict
     assert verdict.reasons == (reason,)
 
 
+def test_a_request_that_failed_is_slower_than_any_limit() -> None:
+    level = ServiceLevel({"p99": 20.0}, 0.05)
+    one_in_fifty = replace(GOOD, judged=latencies(5_000, count=5880), judged_errors=120)
+    assert judge(one_in_fifty, level).reasons == ("p99: wanted <= 20 ms, got no answer",)
+    one_in_two_hundred = replace(GOOD, judged=latencies(5_000, count=5970), judged_errors=30)
+    assert judge(one_in_two_hundred, level).status == Status.VALID
+
+
+def test_few_requests_may_lie_on_a_border() -> None:
+    few = replace(GOOD, parts=[Part(1.0, 0.2)] * 4 + [Part(0.9, 0.2)])
+    assert judge(few, LEVEL).status == Status.VALID
+
+
+def test_requests_that_were_given_up_may_have_been_counted() -> None:
+    agreement = [Agreement(model="m", client=6000, server=6005, unknown=4, agree=False)]
+    assert "or up to 4 more" in judge(replace(GOOD, agreement=agreement), LEVEL).reasons[0]
+
+
 def test_all_reasons_are_told() -> None:
     verdict = judge(replace(GOOD, duration_s=1.0, totals=totals(dropped=5), judged=latencies(25_000)), LEVEL)
     assert verdict.status == Status.INVALID
@@ -138,6 +170,8 @@ def test_objectives_of_streams_look_at_their_own_times() -> None:
     level = ServiceLevel({"first_p99": 100.0, "between_p99": 10.0}, 0.0)
     slow = judge(replace(GOOD, first=latencies(50_000), between=latencies(20_000)), level)
     assert [reason.split(":")[0] for reason in slow.reasons] == ["between_p99"]
+    few = judge(replace(GOOD, first=latencies(50_000, count=9), between=latencies(1_000)), level)
+    assert few.reasons == ("answers for first_p99: wanted >= 662, got 9",)
 
 
 def test_no_answer_holds_no_objective() -> None:
@@ -151,8 +185,11 @@ def test_a_closed_loop_is_not_asked_for_a_rate() -> None:
 
 
 def test_beyond_the_knee_requests_may_be_dropped() -> None:
-    ramp = replace(GOOD, finds_knee=True, is_steady=False, totals=totals(dropped=9, achieved_per_s=50.0))
+    ramp = replace(GOOD, finds_knee=True, has_knee=True, is_steady=False, totals=totals(dropped=9, achieved_per_s=50.0))
     assert judge(ramp, LEVEL).status == Status.VALID
+    assert judge(replace(ramp, has_knee=False), LEVEL).reasons == (
+        "knee: wanted at least one stage that holds, got none",
+    )
 
 
 def test_where_several_servers_answer_their_counts_are_only_shown() -> None:
