@@ -38,7 +38,8 @@ class Engine:
             JournalNotWritten: likewise; nothing was done that the journal does not announce.
         """
         standing = True
-        while not self._world.refresh().outcome:
+        self._world.refresh()
+        while not self._world.state.outcome:
             try:
                 if standing:
                     self._restore_standing()
@@ -50,11 +51,11 @@ class Engine:
                 raise
             except (MaasError, OSError) as error:
                 self._fail(error)
-        return self._world.refresh()
+        return self._world.state
 
     def _restore_standing(self) -> None:
         """Applies again what is done and has to stand until a later step takes it back."""
-        state = self._world.refresh()
+        state = self._world.state
         for step in standing_steps(state):
             if is_traffic(step.name) and is_traffic(state.begun):
                 # The share that was begun is applied next; the one before would only move callers to and fro.
@@ -64,7 +65,7 @@ class Engine:
 
     def _walk(self) -> None:
         while True:
-            state = self._world.refresh()
+            state = self._world.state
             step = next((step for step in plan(state) if step.name not in state.done), None)
             if step is None:
                 self._end(state)
@@ -74,7 +75,7 @@ class Engine:
 
     def _wait_while_paused(self) -> None:
         self._world.poll()
-        while self._world.refresh().paused:
+        while self._world.state.paused:
             self._world.wait()
 
     def _take(self, step: Step) -> None:
@@ -100,7 +101,7 @@ class Engine:
 
     def _fail(self, error: MaasError | OSError) -> None:
         """Turns back, where there is a way back; otherwise stands still."""
-        state = self._world.refresh()
+        state = self._world.state
         why = error.message if isinstance(error, MaasError) else str(error)
         self._world.append("failed", {"step": state.begun, "why": why})
         if state.direction == "forward" and not state.is_promoted:

@@ -58,7 +58,7 @@ def _return_traffic(state: RolloutState) -> list[Step]:
 
 def _back(state: RolloutState) -> list[Step]:
     steps: list[Step] = []
-    if "hold" in state.touched or "promote" in state.touched:
+    if Promote.name in state.touched:
         steps.append(RestoreStable())
     if any(name.startswith("weight-") or name == "shadow" for name in state.touched):
         steps.append(RestoreTraffic())

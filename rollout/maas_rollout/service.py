@@ -109,7 +109,7 @@ class Rollouts:
             world = self._world(planned)
             _require_reachable(world)
             request_path(planned.model).unlink(missing_ok=True)
-            world.append("start", data)
+            world.journal.append(planned.id, "start", data)
             return Engine(world).run()
 
     def resume(self, model: str, why: str = "") -> RolloutState:

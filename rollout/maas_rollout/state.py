@@ -106,7 +106,7 @@ def fold(entries: Iterable[Entry]) -> list[RolloutState]:
         if entry.kind == "start":
             states[entry.rollout] = _started(entry)
         else:
-            _apply(states[entry.rollout], entry)
+            apply(states[entry.rollout], entry)
     return list(states.values())
 
 
@@ -127,7 +127,8 @@ def _started(entry: Entry) -> RolloutState:
     )
 
 
-def _apply(state: RolloutState, entry: Entry) -> None:
+def apply(state: RolloutState, entry: Entry) -> None:
+    """Brings ``state`` up to one more entry."""
     data = entry.data
     if entry.kind == PIN:
         state.pinned |= data["versions"]

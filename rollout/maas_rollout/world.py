@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from maas_core.errors import ExitCode, MaasError, NotReachable
 from maas_rollout.journal import Journal
 from maas_rollout.ports import Candidate, Clock, Gate, GateContext, Gateway, LoadTest, Server
-from maas_rollout.state import RolloutState, fold
+from maas_rollout.state import RolloutState, apply, fold
 
 POLL_S = 0.05
 
@@ -56,14 +56,13 @@ class World:
         return list(self.state.members)
 
     def refresh(self) -> RolloutState:
-        """Where the rollout stands by its journal now."""
+        """Reads anew where the rollout stands, as another process may have left it."""
         self.state = next(state for state in fold(self.journal.entries()) if state.id == self.state.id)
         return self.state
 
     def append(self, kind: str, data: Mapping[str, Any]) -> None:
         """Writes an entry of this rollout, and brings :attr:`state` up to date."""
-        self.journal.append(self.state.id, kind, data)
-        self.refresh()
+        apply(self.state, self.journal.append(self.state.id, kind, data))
 
     def wait(self, seconds: float = POLL_S) -> None:
         """Lets time pass, and sees what people ask for meanwhile."""

@@ -298,7 +298,7 @@ def test_a_rollback_while_the_candidate_serves_is_routing_only(world: FakeWorld,
         ("turn", ""),
         *[
             (kind, step)
-            for step in ("restore-stable", "restore-traffic", "stop-candidate")
+            for step in ("restore-traffic", "stop-candidate")
             for kind in ("begin", "done")
         ],
         ("end", ""),

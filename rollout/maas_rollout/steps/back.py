@@ -15,7 +15,7 @@ from maas_rollout.world import World
 
 
 class RestoreStable:
-    """The stable server serves what it served before. Where it was never asked for anything else, that is so."""
+    """The stable server serves what it served before. Where it was never asked for anything else, this is left out."""
 
     name = "restore-stable"
 
@@ -35,7 +35,7 @@ class RestoreStable:
         return switch(world, before)
 
     def ensures(self, world: World) -> dict[str, Any]:
-        """They are ready: callers may come back. Where it is away, callers stay where they are."""
+        """They are ready: callers may come back."""
         before = world.state.before
         world.wait_until(lambda: is_serving(world.server, before), world.patience_s, f"{named(before)} are ready")
         return {"versions": before}
@@ -51,7 +51,9 @@ class RestoreTraffic:
         return "all callers back to the stable server"
 
     def requires(self, world: World) -> None:
-        """Nothing."""
+        """The stable server has the versions before; where it is away, callers stay where they are."""
+        before = world.state.before
+        world.wait_until(lambda: is_serving(world.server, before), world.patience_s, f"{named(before)} are ready")
 
     def apply(self, world: World) -> bool:
         """Switches the callers; another rollout's split is left alone."""
