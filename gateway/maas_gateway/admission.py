@@ -63,6 +63,12 @@ _LINE = {
 }
 
 
+_EARLY_LINE = {
+    name: _LINE[name]
+    for name in ("at", "status", "grpc_status", "duration_us", "bytes_in", "bytes_out", "attempts", "flags")
+} | {"kind": "infer", "refused": "envoy"}
+
+
 def http_filters(settings: AdmissionSettings) -> list[dict[str, Any]]:
     """The HTTP filters that belong before the router, in this order."""
     lua = {
@@ -87,7 +93,19 @@ def access_loggers(settings: AdmissionSettings) -> list[dict[str, Any]]:
         "path": str(settings.requests_file),
         "log_format": {"json_format": _LINE},
     }
-    return [{"name": "maas.metering", "typed_config": file}, {"name": "maas.stats", "typed_config": _stats()}]
+    early = {**file, "log_format": {"json_format": _EARLY_LINE}}
+    return [
+        {"name": "maas.metering", "filter": _admission_ran(True), "typed_config": file},
+        {"name": "maas.metering_early", "filter": _admission_ran(False), "typed_config": early},
+        {"name": "maas.stats", "filter": _admission_ran(True), "typed_config": _stats()},
+    ]
+
+
+def _admission_ran(ran: bool) -> dict[str, Any]:
+    """Whether the Lua filter saw the request. What Envoy refuses before has the headers that the caller made up."""
+    # The mark is never false: the second of the two filters matches only where there is none.
+    mark = {"filter": "maas", "path": [{"key": "admission"}], "value": {"bool_match": ran}}
+    return {"metadata_filter": {"matcher": mark, "match_if_key_not_found": not ran}}
 
 
 def _stats() -> dict[str, Any]:

@@ -18,7 +18,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -103,17 +103,27 @@ class KeyStore:
         """All tenants by name."""
         return self._read().tenants
 
-    def create(self, tenant: str, models: tuple[str, ...], lifetime_s: int | None = None) -> tuple[Key, str]:
+    def create(
+        self, tenant: str, models: tuple[str, ...], lifetime_s: int | None = None, **limits: float | None
+    ) -> tuple[Key, str]:
         """Makes a key and returns it with the secret, which is kept nowhere.
 
+        Args:
+            tenant: whose key it is.
+            models: that it may call; ``("*",)`` for all.
+            lifetime_s: from now; None for ever.
+            limits: of the tenant (fields of :class:`Tenant`); those that are None stay as they are.
+
         Raises:
-            WrongUse: the tenant or a model has no name that can be one.
+            WrongUse: the tenant or a model has no name that can be one, or there is a burst without a rate.
         """
         _check_tenant(tenant)
         for model in () if models == ALL_MODELS else models:
             check_model_name(model)
         with self._change() as records:
-            records.tenants.setdefault(tenant, Tenant(tenant))
+            given = {name: limit for name, limit in limits.items() if limit is not None}
+            known = records.tenants.get(tenant, Tenant(tenant))
+            records.tenants[tenant] = _checked(Tenant(**{**asdict(known), **given}))
             return _add_key(records, tenant, models, lifetime_s)
 
     def rotate(self, key_id: str, grace_s: int) -> tuple[Key, str]:
@@ -147,11 +157,11 @@ class KeyStore:
         """Sets all limits of one tenant.
 
         Raises:
-            WrongUse: the tenant has no name that can be one.
+            WrongUse: the tenant has no name that can be one, or there is a burst without a rate.
         """
         _check_tenant(tenant.name)
         with self._change() as records:
-            records.tenants[tenant.name] = tenant
+            records.tenants[tenant.name] = _checked(tenant)
 
     @contextmanager
     def _change(self) -> Iterator[_Records]:
@@ -224,6 +234,12 @@ def _valid(records: _Records, key_id: str) -> Key:
     if key.state != "valid":
         raise WrongUse(f"the key {key_id} is {key.state}", "create a new one: maas keys create")
     return key
+
+
+def _checked(tenant: Tenant) -> Tenant:
+    if tenant.burst is not None and tenant.rate is None:
+        raise WrongUse(f"{tenant.name} would have a burst without a rate", "give --rate too")
+    return tenant
 
 
 def _check_tenant(name: str) -> None:

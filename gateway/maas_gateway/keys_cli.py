@@ -69,10 +69,8 @@ def create(
     as_json: bool,
 ) -> None:
     """Make a key and show it: once, for it is kept nowhere. Limits that are given become those of the tenant."""
-    store = _store(state)
-    key, secret = store.create(tenant, _models(models), expires)
-    if rate or burst or concurrency:
-        _set_limits(store, tenant, rate, burst, concurrency)
+    limits = {"rate": rate, "burst": burst, "concurrency": concurrency}
+    key, secret = _store(state).create(tenant, _models(models), expires, **limits)
     _show_secret(key, secret, as_json)
 
 
@@ -122,8 +120,11 @@ def revoke(key_id: str, state: Path | None) -> None:
 @_STATE
 def limit(tenant: str, rate: float | None, burst: int | None, concurrency: int | None, state: Path | None) -> None:
     """Set the limits of a tenant. One that is not given is lifted."""
-    _set_limits(_store(state), tenant, rate, burst, concurrency)
-    click.echo(f"{tenant}: {_limits_in_words(_store(state).tenants()[tenant])}")
+    from maas_gateway.key_store import Tenant
+
+    limits = Tenant(tenant, rate, burst, concurrency)
+    _store(state).limit(limits)
+    click.echo(f"{tenant}: {_limits_in_words(limits)}")
 
 
 def _store(state: Path | None) -> KeyStore:
@@ -132,14 +133,6 @@ def _store(state: Path | None) -> KeyStore:
     from maas_gateway.state import default_state_dir
 
     return KeyStore(AdmissionSettings(state=state or default_state_dir()).keys_file)
-
-
-def _set_limits(store: KeyStore, tenant: str, rate: float | None, burst: int | None, concurrency: int | None) -> None:
-    from maas_gateway.key_store import Tenant
-
-    if burst is not None and rate is None:
-        raise click.UsageError("--burst needs --rate")
-    store.limit(Tenant(tenant, rate, burst, concurrency))
 
 
 def _models(text: str) -> tuple[str, ...]:

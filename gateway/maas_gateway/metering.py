@@ -6,11 +6,13 @@ named by the time at which they were set aside.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -20,8 +22,14 @@ from maas_gateway.admission_settings import MIB, AdmissionSettings
 _STAMP = "%Y%m%dT%H%M%SZ"
 _OK = 200
 
+
+def _whole(value: object) -> int:
+    """0 for what is absent. Envoy writes headers as text."""
+    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else 0
+
+
 Text = Annotated[str, BeforeValidator(lambda value: value or "")]
-Number = Annotated[int, BeforeValidator(lambda value: value or 0)]
+Number = Annotated[int, BeforeValidator(_whole)]
 
 
 class RequestLine(BaseModel):
@@ -40,32 +48,33 @@ class RequestLine(BaseModel):
         items: first dim of the first input; 0 where there was no inference.
         attempts: how often a server was asked: more than 1 means retries.
         kind: ``infer``, or ``probe`` for health and metadata.
-        refused: why admission refused it, in one word; empty where it did not.
+        refused: why admission refused it, in one word; ``envoy`` for what was no HTTP that Envoy takes; empty where
+            it was not refused.
         flags: Envoy's response flags, ``-`` for none.
     """
 
     model_config = ConfigDict(extra="ignore")
 
     at: datetime
-    tenant: Text
-    key: Text
-    model: Text
-    version: Text
-    side: Text
-    aimed_at: Text
-    protocol: Text
+    tenant: Text = ""
+    key: Text = ""
+    model: Text = ""
+    version: Text = ""
+    side: Text = ""
+    aimed_at: Text = ""
+    protocol: Text = ""
     status: Number
     grpc_status: int | None
     duration_us: Number
-    upstream_us: Number
-    items: Number
+    upstream_us: Number = 0
+    items: Number = 0
     bytes_in: Number
     bytes_out: Number
     attempts: Number
     kind: Text
-    sequence: Text
-    refused: Text
-    flags: Text
+    sequence: Text = ""
+    refused: Text = ""
+    flags: Text = ""
 
     @property
     def succeeded(self) -> bool:
@@ -95,12 +104,32 @@ def read_requests(
     Raises:
         NotHeld: a whole line is none that the gateway writes. A last line without its end is left for the next time.
     """
-    for path in request_files(settings):
-        if since is not None and path != settings.requests_file and _set_aside(path) < since:
-            continue
-        for line in _lines(path):
-            if (since is None or line.at >= since) and (until is None or line.at < until):
-                yield line
+    with ExitStack() as stack:
+        current = _opened(settings.requests_file, stack)
+        for path in request_files(settings):
+            if path == settings.requests_file or (since is not None and _set_aside(path) < since):
+                continue
+            file = _opened(path, stack)
+            # Set aside just now, after it was opened: it is read at the end.
+            if file is None or (current is not None and os.path.sameopenfile(file.fileno(), current.fileno())):
+                continue
+            yield from _between(file, since, until)
+        if current is not None:
+            yield from _between(current, since, until)
+
+
+def _opened(path: Path, stack: ExitStack) -> BinaryIO | None:
+    """The file, for as long as the stack lives; None where it was just moved away."""
+    try:
+        return stack.enter_context(path.open("rb"))
+    except FileNotFoundError:
+        return None
+
+
+def _between(file: BinaryIO, since: datetime | None, until: datetime | None) -> Iterator[RequestLine]:
+    for line in _lines(file):
+        if (since is None or line.at >= since) and (until is None or line.at < until):
+            yield line
 
 
 def read_mirrored(
@@ -152,14 +181,13 @@ def _set_aside(path: Path) -> datetime:
     return datetime.strptime(path.stem.rpartition("-")[2], _STAMP).replace(tzinfo=UTC)
 
 
-def _lines(path: Path) -> Iterator[RequestLine]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield RequestLine.model_validate_json(line)
-            except ValidationError as error:
-                raise NotHeld(
-                    f"line {number} of {path} is no metering line", "move the file away, or remove that line"
-                ) from error
+def _lines(file: BinaryIO) -> Iterator[RequestLine]:
+    for number, line in enumerate(file, 1):
+        if not line.endswith(b"\n"):
+            return
+        try:
+            yield RequestLine.model_validate_json(line)
+        except ValidationError as error:
+            raise NotHeld(
+                f"line {number} of {file.name} is no metering line", "move the file away, or remove that line"
+            ) from error

@@ -239,6 +239,18 @@ def _parameters() -> Iterator[BadHttp]:
     for name in ("priority", "timeout", "sequence_id"):
         yield BadHttp(f"parameter {name}, huge", http(body=document(parameters={name: 10**30})), (400,))
     yield BadHttp("sequence id of 129 bytes", http(body=document(parameters={"sequence_id": "s" * 129})), (400,))
+    generate = "/v2/models/text/generate"
+    for name, value in {"triton_secret": 1, "sequence_id": [1], "sequence_start": "yes", "priority": -1}.items():
+        yield BadHttp(
+            f"generate: parameter {name}", http(path=generate, body=json.dumps({"x": "a", name: value})), (400,)
+        )
+        inside = json.dumps({"x": "a", "parameters": {name: value}})
+        yield BadHttp(f"generate: {name} in parameters", http(path=generate, body=inside), (400,))
+    hidden = http(path=generate, body="{}" + "[" * 5000, headers={"Inference-Header-Content-Length": "2"})
+    yield BadHttp("generate: a header length", hidden, (400,))
+    for sequence in ("s" * 129, "a b", 'a"b'):
+        wire = http(body=document(), headers={"x-maas-sequence": sequence})
+        yield BadHttp(f"sequence header {sequence[:4]!r}", wire, (400,))
     step = document(tensor(shape=[1, 1], data=[1]), parameters={"sequence_id": 77})
     yield BadHttp("sequence without a start", http(path="/v2/models/total/infer", body=step), (400,))
     without = document(tensor(shape=[1, 1], data=[1]))

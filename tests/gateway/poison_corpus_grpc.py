@@ -52,6 +52,7 @@ def grpc_cases() -> Iterator[BadGrpc]:
         "field 0": b"\x00\x00" + good,
         "a length past the end": b"\x3a\xff\xff\xff\xff\x0f" + good,
         "100,000 empty fields": good + b"\x1a\x00" * 100_000,
+        "100,000 fields in an input": b"\x2a\xe0\xa7\x12" + b"\x0a\x01a" * 100_000 + good,
         "empty": b"",
         "a name of the wrong type": b"\x08\x01" + good,
     }
@@ -86,6 +87,7 @@ def grpc_cases() -> Iterator[BadGrpc]:
     yield BadGrpc("service unknown", "/grpc.reflection.v1alpha.ServerReflection/Info", b"", (UNIMPLEMENTED,))
     metadata = pb.ModelMetadataRequest(name="../x").SerializeToString()
     yield BadGrpc("metadata of a path", f"{SERVICE}/ModelMetadata", metadata, (INVALID,))
+    yield BadGrpc("liveness of a megabyte", f"{SERVICE}/ServerLive", b"\x0a\x01a" * 350_000, (EXHAUSTED,))
     yield BadGrpc("readiness of no model", f"{SERVICE}/ModelReady", b"", (INVALID,))
 
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from maas_gateway.admission_settings import AdmissionSettings
-from maas_gateway.key_store import KeyStore
+from maas_gateway.key_store import KeyStore, Tenant
 from maas_gateway.keys_cli import keys
 from tests.gateway.recorder import recorder
 from tests.gateway.running import Caller, Gateway, start_gateway, upstream, wait_until
@@ -174,6 +174,17 @@ def test_the_life_of_a_key_on_the_command_line(tmp_path: Path) -> None:
     assert len(json.loads(run(tmp_path, "list", "--all", "--json").stdout)) == 2
 
 
+def test_another_key_leaves_the_limits_of_its_tenant_as_they_are(tmp_path: Path) -> None:
+    store = KeyStore(AdmissionSettings(state=tmp_path).keys_file)
+    create = ("create", "--tenant", "acme", "--models", "*", "--json")
+    assert run(tmp_path, *create, "--rate", "100").exit_code == 0
+    assert run(tmp_path, *create, "--concurrency", "4", "--burst", "200").exit_code == 0
+    assert store.tenants()["acme"] == Tenant("acme", 100.0, 200, 4)
+    refused = run(tmp_path, "create", "--tenant", "new", "--models", "*", "--burst", "4")
+    assert (refused.exit_code, "a burst without a rate" in refused.output) == (2, True)
+    assert len(store.all_keys()) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -184,7 +195,7 @@ def test_the_life_of_a_key_on_the_command_line(tmp_path: Path) -> None:
         (["create", "--tenant", "acme", "--models", "x", "--expires", "soon"], "'soon' is no duration"),
         (["revoke", "nobody"], "there is no key 'nobody'; `maas keys list` shows the ids"),
         (["rotate", "nobody"], "there is no key 'nobody'"),
-        (["limit", "acme", "--burst", "5"], "--burst needs --rate"),
+        (["limit", "acme", "--burst", "5"], "acme would have a burst without a rate"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, arguments: list[str], words: str) -> None:

@@ -120,6 +120,19 @@ def test_what_was_refused_is_metered_once_with_its_reason(
     assert not refused.succeeded
 
 
+@pytest.mark.parametrize("spoilt", ["without Host", "with a fragment"])
+def test_what_envoy_refuses_before_admission_is_in_nobodys_name(
+    behind: Behind, lines_of: Callable[[int], list[RequestLine]], spoilt: str
+) -> None:
+    forged = {"x-maas-tenant": "victim", "x-maas-model": "m", "x-maas-items": "abc", "x-maas-kind": "infer"}
+    wire = http(body=document(), headers=forged, path="/v2/models/echo/infer" + "#x" * (spoilt != "without Host"))
+    wire = wire.replace(b"Host: x\r\n", b"") if spoilt == "without Host" else wire
+    assert status_of(behind.address, wire) == 400
+    (refused,) = lines_of(1)
+    assert (refused.tenant, refused.model, refused.items, refused.refused) == ("", "", 0, "envoy")
+    assert "victim" not in (behind.gateway.state / "usage" / "requests.jsonl").read_text()
+
+
 def test_successes_agree_with_tritons_own_counters(
     behind: Behind, lines_of: Callable[[int], list[RequestLine]]
 ) -> None:

@@ -1,18 +1,16 @@
 -- The message of an inference request over gRPC. Source: KServe v2 and Triton, grpc_service.proto.
 local protobuf = require("maas.protobuf")
 local refuse = require("maas.refusal").refuse
-local settings = require("maas.settings")
 local tensor = require("maas.tensor")
 
 local infer_grpc = {}
 local field, text_of, varint, bad = protobuf.field, protobuf.text, protobuf.varint, protobuf.bad
 
 local PREFIX_BYTES = 5
+local SMALL_BYTES = 1024
 local NAME_BYTES = 256
 local ID_BYTES = 4096
 local PARAMETER_BYTES = 4096
-local FIELDS = 20000
-local CONTENTS = 200000
 
 -- What was read so far of the request being read (see infer_json.lua).
 local read = {}
@@ -83,12 +81,8 @@ local PACKED = {1, 1, 1, 1, 1, 4, 8}
 -- The bytes of typed contents. They are read field by field only to see that they are well formed; what they hold is
 -- told by their length closely enough.
 local function contents(first, last)
-  local pos, fields = first, 0
+  local pos = first
   while pos < last do
-    fields = fields + 1
-    if fields > CONTENTS then
-      refuse(400, "contents", "an input has more than " .. CONTENTS .. " typed contents; send raw_input_contents")
-    end
     local number, wire, value, after = field(pos, last)
     local size = wire == 2 and PACKED[number]
     if size and ((after - value) % size > 0 or size == 1 and after > value and protobuf.byte(after - 1) > 127) then
@@ -104,7 +98,6 @@ local function input(first, last)
   read.elements, read.rank = 1, 0
   while pos < last do
     local number, wire, value, after = field(pos, last)
-    read.fields = read.fields + 1
     if number == 1 and wire == 2 then
       name = text_of(value, after, NAME_BYTES, "the name of an input")
     elseif number == 2 and wire == 2 then
@@ -187,15 +180,11 @@ end
 -- Checks a ModelInferRequest. Returns model, version, first dim of the first input, correlation id or nil, whether a
 -- sequence starts.
 function infer_grpc.check(body)
-  read = {fields = 0, outputs = 0, typed = 0, sizes = {}, counts = {}, raw = {}, input_names = {}, output_names = {}}
+  read = {outputs = 0, typed = 0, sizes = {}, counts = {}, raw = {}, input_names = {}, output_names = {}}
   local model, version = "", ""
   local pos, last = message(body)
   while pos < last do
     local number, wire, value, after = field(pos, last)
-    read.fields = read.fields + 1
-    if read.fields > FIELDS then
-      refuse(400, "fields", "the gRPC message has more than " .. FIELDS .. " fields")
-    end
     if number <= 7 and wire ~= 2 then
       bad()
     elseif number == 1 then
@@ -224,7 +213,7 @@ end
 function infer_grpc.check_small(body)
   local model, version = "", ""
   local pos, last = message(body)
-  if last > settings.json_bytes then
+  if last > SMALL_BYTES then
     refuse(413, "size", "a request without tensors is that large; send less")
   end
   while pos < last do

@@ -168,12 +168,21 @@ function infer_json.check(text, binary_bytes)
   return read.first_dim or 1, read.sequence and tensor.header_of_sequence(read.sequence), read.start
 end
 
--- Checks the JSON of `generate`: one object, whatever it holds.
-function infer_json.check_generate(text)
-  if not find(text, "^[ \t\r\n]*{") then
-    json.bad("an object was expected", 1)
+-- In the JSON of `generate`, inputs and parameters of the request stand side by side.
+local function generate_member(key, pos, text)
+  if key == "parameters" and byte(text, pos) == 123 then
+    return json.object(text, pos, parameter, text)
+  elseif tensor.is_reserved(key) then
+    return parameter(key, pos, text)
   end
-  json.check_end(text, json.value_end(text, 1, settings.json_depth))
+  return (json.value_end(text, pos, settings.json_depth))
+end
+
+-- Checks the JSON of `generate`. Returns the correlation id or nil, and whether a sequence starts.
+function infer_json.check_generate(text)
+  read = {}
+  json.check_end(text, json.object(text, 1, generate_member, text))
+  return read.sequence and tensor.header_of_sequence(read.sequence), read.start
 end
 
 return infer_json

@@ -19,6 +19,9 @@ local OURS = {
 local TYPES = {["application/json"] = true, ["application/octet-stream"] = true,
   ["application/x-www-form-urlencoded"] = true, ["text/plain"] = true}
 
+-- What tensor.header_of_sequence makes.
+local SEQUENCE = "^[%w%-_.:%%]+$"
+
 -- JSON that was found good lately, with what it says: most callers send the same in front of each tensor.
 local GOOD_BYTES, GOOD_KEPT = 2048, 1024
 local known, known_count = {}, 0
@@ -48,6 +51,13 @@ end
 local function admit(handle, headers, content_type)
   for index = 1, #OURS do
     headers:remove(OURS[index])
+  end
+  -- Lines and counters tell more than that Envoy refused only where this was set: callers cannot set it.
+  handle:streamInfo():dynamicMetadata():set("maas", "admission", true)
+  local sequence = headers:get("x-maas-sequence")
+  if sequence and not sequence:find(SEQUENCE) or sequence and #sequence > 128 then
+    headers:remove("x-maas-sequence")
+    refuse(400, "sequence", "x-maas-sequence must be at most 128 letters, digits, '-', '_', '.', ':' or '%'")
   end
   local grpc = is_grpc(content_type)
   local route = routes.find(headers:get(":path") or "", grpc)
@@ -82,7 +92,7 @@ local function admit(handle, headers, content_type)
   end
   limits.check(key.tenant, handle)
   if not grpc and route.method == "POST" then
-    limits.check_held(length)
+    limits.check_held(key.tenant, handle, length)
   end
   return route, key
 end
@@ -150,8 +160,10 @@ local function check_body(headers, body, route, key)
   if route.verb == "infer" and not route.grpc then
     return check_infer(headers, body)
   elseif route.verb == "generate" then
-    infer_json.check_generate((json_text(headers, body)))
-    return "1"
+    if headers:get("inference-header-content-length") then
+      refuse(400, "header_length", "generate takes no Inference-Header-Content-Length")
+    end
+    return "1", infer_json.check_generate((json_text(headers, body)))
   elseif route.verb == "infer" then
     local model, version, items, sequence, start = infer_grpc.check(body)
     call_model(headers, key, model, version)

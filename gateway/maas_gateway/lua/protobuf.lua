@@ -7,9 +7,11 @@ local protobuf = {}
 local byte = string.byte
 
 local WINDOW_BYTES = 4096
+-- Of one message, with those in it. Each costs time in which nobody else is served.
+local FIELDS = 50000
 
 -- The buffer being read, and the part of it that lies in a Lua string. One for all: nothing yields while it is read.
-local buffer, text, base, size = nil, "", 0, 0
+local buffer, text, base, size, fields = nil, "", 0, 0, 0
 
 local function bad()
   refuse(400, "protobuf", "the gRPC message is no valid protobuf of this method")
@@ -17,7 +19,7 @@ end
 
 -- Begins with the buffer `body`; positions count its bytes from 0.
 function protobuf.open(body)
-  buffer, base, size = body, 0, body:length()
+  buffer, base, size, fields = body, 0, body:length(), 0
   text = buffer:getBytes(0, size < WINDOW_BYTES and size or WINDOW_BYTES)
   return size
 end
@@ -62,6 +64,10 @@ end
 -- The next field before `last`: number, wire type, value (the number of a varint, else the position of the first byte),
 -- position behind it.
 local function field(pos, last)
+  fields = fields + 1
+  if fields > FIELDS then
+    refuse(400, "fields", "the gRPC message has more than " .. FIELDS .. " fields; send tensors as raw_input_contents")
+  end
   local key, at = varint(pos, last)
   local wire = key % 8
   local number = (key - wire) / 8

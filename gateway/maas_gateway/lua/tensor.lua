@@ -47,6 +47,11 @@ function tensor.check_bytes(elements, size, bytes)
   end
 end
 
+-- Whether Triton itself gives a parameter of that name a meaning.
+function tensor.is_reserved(name)
+  return KINDS[name] ~= nil or name:find("^triton_") ~= nil
+end
+
 -- Refuses a parameter of a request that is reserved, unknown to Triton's own or of another type.
 -- `kind` is one of integer, boolean, string, double, null; `bytes` the length of its text.
 function tensor.check_parameter(name, kind, bytes)
