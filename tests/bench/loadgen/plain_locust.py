@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,10 @@ def run(http_url: str, rate_per_s: float, seconds: float) -> Found:
     """Ten users with Locust's own ``constant_throughput``; ``rate_per_s`` is a multiple of ten."""
     command = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--headless", "--host", http_url]
     command += ["--users", str(USERS), "--spawn-rate", str(USERS), "--run-time", f"{seconds:g}s", "--json"]
-    command += ["--throughput", str(rate_per_s / USERS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + _TIMEOUT_S, check=True)
+    environment = {**os.environ, "THROUGHPUT": str(rate_per_s / USERS)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=seconds + _TIMEOUT_S, check=True, env=environment
+    )
     stats = json.loads(done.stdout)[0]
     times_ms = np.array([float(value) for value in stats["response_times"]])
     counts = np.array(list(stats["response_times"].values()))
