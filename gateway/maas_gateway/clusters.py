@@ -37,12 +37,14 @@ def with_fallback(protocol: Protocol) -> str:
 
 
 def upstream_clusters(routing: Routing, settings: ProxySettings) -> list[Json]:
-    """The clusters of a routing: one for each server and protocol, and the candidate with the stable one behind it."""
-    clusters = [_server("stable", routing.stable, protocol, settings) for protocol in PROTOCOLS]
-    if routing.candidate is not None:
-        clusters += [_server("candidate", routing.candidate, protocol, settings) for protocol in PROTOCOLS]
-        clusters += [_candidate_or_stable(protocol, settings) for protocol in PROTOCOLS]
-    return clusters
+    """The clusters of a routing: one for each server and protocol, and the candidate with the stable one behind it.
+
+    All of them are always there, without a candidate one that holds no server: routes and clusters are taken over one
+    after the other, and a request that was routed to a cluster that is not there any more, or not yet, would fail.
+    """
+    servers: dict[Side, Upstream | None] = {"stable": routing.stable, "candidate": routing.candidate}
+    clusters = [_server(side, server, protocol, settings) for side, server in servers.items() for protocol in PROTOCOLS]
+    return [*clusters, *(_candidate_or_stable(protocol, settings) for protocol in PROTOCOLS)]
 
 
 def loopback_cluster(name: str, port: int, protocol: Protocol) -> Json:
@@ -61,24 +63,29 @@ def seconds(duration_s: float) -> str:
     return f"{duration_s:.3f}s"
 
 
-def _server(side: Side, upstream: Upstream, protocol: Protocol, settings: ProxySettings) -> Json:
+def _server(side: Side, upstream: Upstream | None, protocol: Protocol, settings: ProxySettings) -> Json:
     name = cluster_name(side, protocol)
-    address = upstream.http if protocol == "http" else upstream.grpc
-    # Readiness is asked over HTTP for both: Triton answers it there alike, in every release.
-    health_port = urlsplit(f"//{upstream.http}").port
-    return {
+    cluster: Json = {
         "name": name,
         "metadata": _metadata(side),
         "connect_timeout": seconds(settings.connect_timeout_s),
+        "type": "STATIC",
+        "per_connection_buffer_limit_bytes": _BUFFER_BYTES,
+        "outlier_detection": _outlier_detection(),
+        **_limits(settings),
+        **_protocol_options(protocol),
+    }
+    if upstream is None:
+        return cluster
+    address = upstream.http if protocol == "http" else upstream.grpc
+    # Readiness is asked over HTTP for both: Triton answers it there alike, in every release.
+    health_port = urlsplit(f"//{upstream.http}").port
+    return cluster | {
         "type": "STATIC" if _is_address(address) else "STRICT_DNS",
         # Triton listens on IPv4 unless told.
         "dns_lookup_family": "V4_PREFERRED",
         "load_assignment": {"cluster_name": name, "endpoints": [_endpoints(address, _metadata(side), health_port)]},
-        "per_connection_buffer_limit_bytes": _BUFFER_BYTES,
         "health_checks": [_health_check(settings.health_interval_s)],
-        "outlier_detection": _outlier_detection(),
-        **_limits(settings),
-        **_protocol_options(protocol),
     }
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from maas_core.errors import NotHeld, NotReachable
@@ -16,6 +17,9 @@ from maas_core.errors import NotHeld, NotReachable
 _POLL_S = 0.01
 _CALL_TIMEOUT_S = 5.0
 _RDS, _CDS = "http.gateway.rds.routes", "cluster_manager.cds"
+Kind = Literal["clusters", "routes"]
+"""Of the files that Envoy watches."""
+KINDS: tuple[Kind, ...] = ("clusters", "routes")
 
 
 class EnvoyAdmin:
@@ -59,8 +63,8 @@ class EnvoyAdmin:
         found = self.stats("^http.gateway.downstream_rq_active$")
         return int(next(iter(found.values()), 0))
 
-    def wait_revision(self, revision: int, timeout_s: float) -> None:
-        """Returns when routes and servers of that revision, or of a later one, are in use.
+    def wait_revision(self, revision: int, timeout_s: float, kinds: Sequence[Kind] = KINDS) -> None:
+        """Returns when routes and servers (or those of ``kinds``) of that revision, or of a later one, are in use.
 
         Raises:
             NotReachable: not within ``timeout_s``.
@@ -68,13 +72,13 @@ class EnvoyAdmin:
         """
         deadline = time.monotonic() + timeout_s
         before = self._updates()
-        while not (now := self._updates()).serve(revision):
+        while not (now := self._updates()).serve(revision, kinds):
             if now.refused > before.refused:
                 raise NotHeld(f"Envoy refuses revision {revision} of the routing", "its log says why")
             if time.monotonic() > deadline:
                 raise NotReachable(
                     f"the gateway does not serve revision {revision} of the routing after {timeout_s:g} s, "
-                    f"but routes {now.routes or 'of no revision'} and servers {now.servers or 'of no revision'}",
+                    f"but routes {now.texts['routes'] or 'of none'} and servers {now.texts['clusters'] or 'of none'}",
                     "its log may say why",
                 )
             time.sleep(_POLL_S)
@@ -100,12 +104,14 @@ class _Updates:
     """What Envoy took over of the files that it watches."""
 
     def __init__(self, stats: dict[str, Any]) -> None:
-        self.routes = str(stats.get(f"{_RDS}.version_text", ""))
-        self.servers = str(stats.get(f"{_CDS}.version_text", ""))
-        self.refused = int(stats.get(f"{_RDS}.update_rejected", 0)) + int(stats.get(f"{_CDS}.update_rejected", 0))
+        prefixes: dict[Kind, str] = {"clusters": _CDS, "routes": _RDS}
+        self.texts = {kind: str(stats.get(f"{prefix}.version_text", "")) for kind, prefix in prefixes.items()}
+        self.refused = sum(int(stats.get(f"{prefix}.update_rejected", 0)) for prefix in prefixes.values())
         self._warming = int(stats.get("cluster_manager.warming_clusters", 0))
 
-    def serve(self, revision: int) -> bool:
+    def serve(self, revision: int, kinds: Sequence[Kind]) -> bool:
         """Whether that revision, or a later one, is in use."""
-        texts = (self.routes, self.servers)
-        return not self._warming and all(text.isdigit() and int(text) >= revision for text in texts)
+        if "clusters" in kinds and self._warming:
+            return False
+        texts = [self.texts[kind] for kind in kinds]
+        return all(text.isdigit() and int(text) >= revision for text in texts)

@@ -6,6 +6,7 @@ it, and are moved into place, so that Envoy never sees half of one.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 from collections.abc import Callable, Iterator
@@ -16,13 +17,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from maas_core.errors import WrongUse
+from maas_core.errors import NotHeld, NotReachable, WrongUse
 from maas_core.files import write_atomic
 from maas_core.names import check_model_name
 from maas_gateway import xds_files
-from maas_gateway.envoy_admin import EnvoyAdmin
+from maas_gateway.envoy_admin import EnvoyAdmin, Kind
 from maas_gateway.state import read_gateway_state
 
+_TAKEN_OVER_WITHIN_S = 5.0
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
@@ -162,8 +164,14 @@ def _write(state_dir: Path, routing: Routing) -> int:
         document = {"revision": revision, "routing": routing.model_dump()}
         write_atomic(path, json.dumps(document, indent=1) + "\n")
     # Also where nothing changed: whoever wrote it may have been killed before the files of Envoy followed.
-    xds_files.write(state_dir, routing, revision)
+    xds_files.write(state_dir, routing, revision, lambda kind: _wait_taken_over(state_dir, revision, kind))
     return revision
+
+
+def _wait_taken_over(state_dir: Path, revision: int, kind: Kind) -> None:
+    """Waits a while for Envoy, where it runs; what is written counts also without it."""
+    with contextlib.suppress(NotReachable, NotHeld):
+        EnvoyAdmin(read_gateway_state(state_dir).admin).wait_revision(revision, _TAKEN_OVER_WITHIN_S, (kind,))
 
 
 def _check(routing: Routing) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -84,13 +83,10 @@ def test_a_candidate_that_keeps_failing_is_no_longer_asked(gateway: Gateway, sta
         assert overloaded.asked < 30
 
 
-def test_a_request_is_tried_again_but_a_step_of_a_sequence_never(tmp_path: Path) -> None:
+def test_a_request_is_tried_again_but_a_step_of_a_sequence_never(gateway: Gateway) -> None:
     overloaded = Overloaded()
-    with (
-        overloaded.served() as only,
-        running_gateway(tmp_path / "state", only, "--retries", "2") as gateway,
-        gateway.callers() as callers,
-    ):
+    with overloaded.served() as only, gateway.callers() as callers:
+        gateway.route(Routing(stable=only))
         for caller, status in zip(callers, (503, 14), strict=True):
             overloaded.asked = 0
             assert caller.infer().status == status
@@ -106,8 +102,9 @@ def test_a_request_is_tried_again_but_a_step_of_a_sequence_never(tmp_path: Path)
             assert overloaded.asked == 1
 
 
-def test_an_error_of_the_gateway_looks_like_one_of_triton(tmp_path: Path) -> None:
-    with running_gateway(tmp_path / "state", GONE) as gateway, gateway.callers() as (http, grpc):
+def test_an_error_of_the_gateway_looks_like_one_of_triton(gateway: Gateway) -> None:
+    gateway.route(Routing(stable=GONE))
+    with gateway.callers() as (http, grpc):
         by_http = http.infer()
         assert by_http.status == 503
         assert json.loads(by_http.text).keys() == {"error"}
@@ -115,10 +112,11 @@ def test_an_error_of_the_gateway_looks_like_one_of_triton(tmp_path: Path) -> Non
         assert grpc.infer().status == 14
 
 
-def test_a_server_that_comes_later_and_is_named_not_numbered_is_found(tmp_path: Path, stable: Stub) -> None:
+def test_a_server_that_comes_later_and_is_named_not_numbered_is_found(gateway: Gateway, stable: Stub) -> None:
     there = upstream(stable)
     named = Upstream(**{key: value.replace("127.0.0.1", "localhost") for key, value in there.model_dump().items()})
-    with running_gateway(tmp_path / "state", GONE) as gateway, gateway.callers() as (http, _):
+    gateway.route(Routing(stable=GONE))
+    with gateway.callers() as (http, _):
         assert http.infer().status == 503
         gateway.route(Routing(stable=named))
         deadline = time.monotonic() + 10

@@ -135,7 +135,8 @@ def test_callers_without_a_certificate_or_with_a_strangers_are_not(
 ) -> None:
     stranger = Authority(tmp_path, "stranger").pair("stranger")
     for own in (None, stranger):
-        with pytest.raises(OSError, match=r"(?i)certificate|alert|reset|closed"):
+        # Whether the alert or the end of the connection is seen first is chance.
+        with pytest.raises((ssl.SSLError, ConnectionError)):
             http_caller(gateway, authority, own).infer()
         assert grpc_caller(gateway, authority, own).infer().status == 14
 
@@ -165,5 +166,7 @@ def test_files_that_do_not_belong_together_are_refused_in_one_line(maas: Maas, t
     one, other = authority.pair("one"), authority.pair("other")
     said = refused(maas, *HERE, "--tls-cert", one.certificate, "--tls-key", other.key)
     assert "no certificate with its key" in said
+    said = refused(maas, *HERE, "--tls-cert", one.certificate, "--tls-key", tmp_path / "none")
+    assert "there is no file" in said
     said = refused(maas, *HERE, "--tls-cert", one.certificate, "--tls-key", one.key, "--client-ca", one.key)
     assert "holds no certificate" in said
