@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.loadgen.figures import Found
+from maas_core.errors import NotHeld
 
 PLAIN_LOCUST = "plain Locust"
 _LOCUSTFILE = Path(__file__).parent / "plain_locustfile.py"
@@ -26,7 +27,10 @@ def run(http_url: str, rate_per_s: float, seconds: float) -> Found:
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=seconds + _TIMEOUT_S, check=True, env=environment
     )
-    stats = json.loads(done.stdout)[0]
+    entries = json.loads(done.stdout)
+    if not entries:
+        raise NotHeld(f"plain Locust got no answer in {seconds:g} s: {done.stderr.strip().splitlines()[-1:]}")
+    stats = entries[0]
     times_ms = np.array([float(value) for value in stats["response_times"]])
     counts = np.array(list(stats["response_times"].values()))
     order = np.argsort(times_ms)
