@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 from maas_client.ownership import owner_is_gone
 from maas_core.config import DIGEST_PARAMETER
 from maas_core.errors import NotHeld, NotReachable
+from maas_core.layout import view_dir
 from maas_core.releases import journals_dir
 from maas_rollout.golden_check import check_golden
 from maas_rollout.ports import Address
@@ -138,8 +140,12 @@ class CandidateServer(ServedView):
     def stop(self, drain_timeout_s: float) -> None:
         """See :class:`maas_rollout.ports.Candidate`."""
         state = self._state()
-        if state is None:
-            return
+        if state is not None:
+            self._end(state, drain_timeout_s)
+        # Its hard links would keep the room of versions that are pruned.
+        shutil.rmtree(view_dir(self.view), ignore_errors=True)
+
+    def _end(self, state: ServeState, drain_timeout_s: float) -> None:
         with suppress(ProcessLookupError):
             os.kill(state.pid, signal.SIGTERM)
             if drain_timeout_s == 0.0:

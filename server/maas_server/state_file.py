@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -97,7 +97,11 @@ def read_states() -> list[ServeState]:
 
     One with other fields is of another release of this program, and not told.
     """
-    found = [json.loads(path.read_bytes()) for path in sorted(state_dir().glob("*.json"))]
+    found = []
+    for path in sorted(state_dir().glob("*.json")):
+        # One that stops at this moment takes its file away.
+        with suppress(FileNotFoundError):
+            found.append(json.loads(path.read_bytes()))
     names = {entry.name for entry in fields(ServeState)}
     return [ServeState(**state) for state in found if state.keys() == names]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.rollout.bundles import BROKEN, make_bundle, make_ensemble
-from tests.rollout.fake_triton import FakeWorld
+from tests.rollout.fake_triton import FakeClock, FakeWorld
 from tests.rollout.rollouts import give_back, release, settings
 
 from maas_core.errors import MaasError, NotHeld, NotReachable, WrongUse
@@ -296,11 +296,7 @@ def test_a_rollback_while_the_candidate_serves_is_routing_only(world: FakeWorld,
     after = kinds[kinds.index(("turn", "")) :]
     assert after == [
         ("turn", ""),
-        *[
-            (kind, step)
-            for step in ("restore-traffic", "stop-candidate")
-            for kind in ("begin", "done")
-        ],
+        *[(kind, step) for step in ("restore-traffic", "stop-candidate") for kind in ("begin", "done")],
         ("end", ""),
     ], "no version is pinned or loaded"
 
@@ -341,3 +337,27 @@ def test_reconcile_mends_what_others_changed(world: FakeWorld, better: Path) -> 
     assert world.gateway.split("double") == (0, 0)
     assert world.candidate.address() is None
     assert Rollouts(world.ports).differences("double") == []
+
+
+def test_without_a_gateway_golden_samples_and_load_test_decide(world: FakeWorld, better: Path) -> None:
+    world.book.switch("gateway gone")
+    state = release(world, better, use_gateway=False)
+    assert state is not None
+    assert state.outcome == "promoted"
+    assert not [name for name in state.done if name.startswith("weight-")]
+    assert world.stable.ready_versions() == {"double": [2]}
+
+
+def test_the_gateway_knows_one_second_server_so_the_later_rollout_waits(world: FakeWorld, better: Path) -> None:
+    class Patient(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.passed_s > 100.0:
+                world.gateway._cell.update(splits={}, candidate=None)
+
+    world.clock = Patient()
+    world.gateway._cell.update(splits={"other": [50, 0]}, candidate="127.0.0.1:9500")
+    state = release(world, better)
+    assert state is not None
+    assert state.outcome == "promoted"
+    assert world.clock.passed_s > 100.0
