@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.rollout.simulated import START, Behaviour, Scene, SimulatedTraffic, requests, verdicts
 
-from maas_rollout.gates.blocks import Block, Blocks
+from maas_rollout.gates.blocks import Blocks
 from maas_rollout.gates.comparing import ComparingGate
 from maas_rollout.gates.error_rate import ErrorRateGate
 from maas_rollout.gates.latency import LatencyGate
@@ -119,6 +119,18 @@ def test_few_requests_prove_nothing(gate: type[ComparingGate]) -> None:
     assert set(verdicts(of(gate), Scene(per_s=20, share=0.05), 1)) == {"hold"}
 
 
+def test_a_proof_from_few_requests_is_not_enough() -> None:
+    """Where half of the requests may fail, sixty prove that they do not."""
+    settings = GateSettings(max_error_increase=0.5)
+    traffic = SimulatedTraffic(requests(Scene(per_s=20, share=0.05), 1))
+    gate = ErrorRateGate(traffic, settings, lambda: False)
+    traffic.go_on(60)
+    judgement = gate.judge("digits", START)
+    assert judgement.evidence["evidence_good"] > settings.proof
+    assert judgement.verdict == "hold"
+    assert "fewer than 100 requests" in judgement.reasons[0]
+
+
 def test_a_slow_moment_of_the_machine_is_nobodys_fault() -> None:
     scene = Scene(share=0.25, slow_moments_per_min=20)
     assert all("back" not in verdicts(of(LatencyGate), scene, seed) for seed in range(4))
@@ -158,15 +170,14 @@ def test_the_words_name_figures_and_units() -> None:
 
 
 def test_a_new_weight_begins_without_evidence() -> None:
-    class Restarting(SimulatedTraffic):
-        def since(self, since: Any) -> list[Block]:
-            return self._blocks if since == START else []
-
-    traffic = Restarting(requests(Scene(share=0.25), 1))
-    gate = of(LatencyGate)(traffic)
+    """One second holds enough requests, and not enough proof."""
+    traffic = SimulatedTraffic(requests(Scene(share=0.75), 1))
     traffic.go_on(30)
+    second = START.replace(minute=1)
+    blocks = {START: traffic.since(START), second: traffic.since(START)[:1]}
+    gate = of(LatencyGate)(type("Given", (), {"since": lambda self, since: blocks[since]})())
     assert gate.judge("digits", START).verdict == "go"
-    assert gate.judge("digits", START.replace(minute=1)).verdict == "hold"
+    assert gate.judge("digits", second).verdict == "hold"
 
 
 class TestAllCallersAtTheCandidate:
