@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from maas_gateway.routing import (
     update_routing,
     write_routing,
 )
-from maas_gateway.xds_files import clusters_path, routes_path
+from maas_gateway.xds_files import clusters_path, routes_path, write
 
 STABLE = Upstream(http="127.0.0.1:8000", grpc="127.0.0.1:8001")
 CANDIDATE = Upstream(http="127.0.0.1:9000", grpc="127.0.0.1:9001")
@@ -107,3 +108,36 @@ def test_the_files_of_envoy_tell_the_revision(tmp_path: Path) -> None:
     write_routing(tmp_path, SPLIT)
     for path in (clusters_path(tmp_path), routes_path(tmp_path)):
         assert json.loads(path.read_text())["version_info"] == "1"
+
+
+def names_of_clusters(state: Path) -> set[str]:
+    return {resource["name"] for resource in json.loads(clusters_path(state).read_text())["resources"]}
+
+
+def test_routes_name_no_cluster_that_another_routing_would_lack(tmp_path: Path) -> None:
+    # Envoy takes routes and clusters over one after the other; between the two they are of different routings.
+    write_routing(tmp_path, Routing(stable=STABLE))
+    without_candidate = names_of_clusters(tmp_path)
+    write_routing(tmp_path, SPLIT)
+    routed = set(re.findall(r'"name": "((?:stable|candidate)_[a-z_]+)"', routes_path(tmp_path).read_text()))
+    assert {"stable_http", "stable_grpc", "candidate_http", "candidate_or_stable_grpc"} <= routed
+    assert routed <= without_candidate == names_of_clusters(tmp_path)
+
+
+def test_servers_are_known_before_routes_lead_to_them_and_go_after(tmp_path: Path) -> None:
+    def order_of(routing: Routing, revision: int) -> list[str]:
+        """Which files had been written when the first was waited for."""
+        seen: list[str] = []
+
+        def waited(kind: str) -> None:
+            paths = {"clusters": clusters_path(tmp_path), "routes": routes_path(tmp_path)}
+            written = [name for name, path in paths.items() if f'"{revision}"' in path.read_text().splitlines()[1]]
+            seen.extend([kind, *written])
+
+        write(tmp_path, routing, revision, waited)
+        return seen
+
+    write(tmp_path, Routing(stable=STABLE), 1, lambda kind: None)
+    assert order_of(SPLIT, 2) == ["clusters", "clusters"]
+    assert order_of(SPLIT.model_copy(update={"splits": {}}), 3) == []
+    assert order_of(Routing(stable=STABLE), 4) == ["routes", "routes"]
