@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -25,7 +27,11 @@ def listener(*, as_json: bool) -> Listener:
     """Tells each entry of a journal on stdout."""
 
     def tell(entry: Entry) -> None:
-        click.echo(json.dumps(asdict(entry)) if as_json else entry_in_words(entry))
+        try:
+            click.echo(json.dumps(asdict(entry)) if as_json else entry_in_words(entry))
+        except BrokenPipeError:
+            # Who watched has gone; that is no reason to turn a rollout back, and the journal has it all.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     return tell
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,12 @@ from click.testing import CliRunner
 from tests.conftest import Maas, json_lines, run_maas
 from tests.rollout.bundles import make_bundle, make_ensemble
 from tests.rollout.fake_triton import FakeWorld
-from tests.rollout.rollouts import give_back, release
+from tests.rollout.rollouts import give_back, release, settings
 
 from maas_core.repository import versions_of
 from maas_rollout.rollout_cli import rollout as group
-from maas_rollout.service import states_of
+from maas_rollout.running import listener
+from maas_rollout.service import Rollouts, states_of
 from maas_rollout.wiring import SystemClock
 
 
@@ -144,8 +146,11 @@ def test_commands_reach_the_process_that_works_on_a_rollout(
     world.clock = SystemClock()  # type: ignore[assignment]  # time passes by itself here
     child = os.fork()
     if child == 0:
-        release(world, bundle, interval_s=1000.0)
-        os._exit(0)
+        try:
+            release(world, bundle, interval_s=1000.0)
+            os._exit(0)
+        finally:
+            os._exit(1)
     _wait_for("weight-50")
     done = rollout("start", "double", "--bundle", bundle, "--repository", repository)
     assert done.returncode == 1
@@ -181,3 +186,22 @@ def test_publish_tells_which_ensembles_it_leaves_behind(build: Path, tmp_path: P
     assert (quiet.returncode, quiet.stderr) == (0, "")
     told = run(make_bundle(root, "first", 7), "--repository", repository)
     assert "NOTE: chain was verified with another first: export it again, and release both together" in told.stderr
+
+
+def test_a_rollout_goes_on_when_nobody_reads_what_it_tells(world: FakeWorld, bundle: Path) -> None:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reader)
+            os.dup2(writer, 1)
+            sys.stdout = os.fdopen(1, "w")
+            rollouts = Rollouts(world.ports, listener(as_json=True))
+            rollouts.start(rollouts.plan_release("double", [bundle], world.stable.repository, settings(), ""))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(writer)
+    os.close(reader)
+    assert os.waitpid(child, 0)[1] == 0
+    assert states_of("double")[-1].outcome == "promoted"
