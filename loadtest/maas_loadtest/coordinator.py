@@ -29,6 +29,8 @@ from maas_loadtest.tally import Tally
 _LOG = logging.getLogger(__name__)
 _BEGIN_IN_S = 0.3
 _POLL_S = 0.1
+_LOST_AFTER_S = 5.0
+"""After Locust has missed a worker's heartbeat, which takes it four seconds."""
 _READY_MARGIN_S = 60.0
 _DRAIN_MARGIN_S = 10.0
 _MOST_WINDOWS = 600
@@ -108,7 +110,7 @@ class Coordinator:
             }
         )
         for index, name in enumerate(names):
-            self._tally.worker(name)
+            self._tally.worker(name).seen_at = time.monotonic()
             self._crew.send("load_plan", self._plan(self._job, index, len(names)), name)
         gevent.spawn(self._conduct_safely, self._job)
 
@@ -204,14 +206,19 @@ class Coordinator:
         """Until it is so; False where time is over, a worker is lost, or the run was ended."""
         end = time.monotonic() + limit_s
         while not is_reached():
-            present = set(self._crew.names())
-            for name, worker in self._tally.workers.items():
-                # Who has done its part may leave.
-                worker.lost = worker.lost or (name not in present and not worker.done)
+            self._look_for_lost_workers()
             if self._is_over or time.monotonic() > end or any(one.lost for one in self._tally.workers.values()):
                 return False
             gevent.sleep(_POLL_S)
         return True
+
+    def _look_for_lost_workers(self) -> None:
+        """A worker that is only slow comes back; one that has done its part may leave."""
+        present, now = set(self._crew.names()), time.monotonic()
+        for name, worker in self._tally.workers.items():
+            if name in present or worker.done:
+                worker.seen_at = now
+            worker.lost = worker.lost or now - worker.seen_at > _LOST_AFTER_S
 
     def _watch(self, job: Job) -> None:
         """Once a window: the server's counters, and how far the run is."""

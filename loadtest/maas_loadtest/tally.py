@@ -50,6 +50,7 @@ class WorkerTally:
     gap_error_us: float | None = None
     ready: int = 0
     done: int = 0
+    seen_at: float = 0.0
     lost: bool = False
 
     @property
