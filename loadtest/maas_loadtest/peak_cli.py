@@ -79,7 +79,7 @@ def peak(
     was not confirmed.
     """
     # Imported here: the list of all commands needs none of it.
-    from maas_core.errors import WrongUse
+    from maas_core.errors import MaasError, WrongUse
     from maas_core.layout import build_dir
     from maas_core.service_level import parse_service_level
     from maas_loadtest.peak import Bounds, Peak
@@ -97,9 +97,11 @@ def peak(
     found = Peak(str(level))
     try:
         _search(prober, bounds, found, confirmations)
-    finally:
+    except MaasError:
         if found.probes:
             _write(found, target, prober)
+        raise
+    _write(found, target, prober)
     if as_json:
         click.echo(json.dumps({**found.as_json(), "html": str(target / "peak.html")}))
     else:

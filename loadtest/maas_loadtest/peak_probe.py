@@ -107,11 +107,13 @@ def _limit(checks: Sequence[Check]) -> Limit:
 
 def _run(command: Sequence[str]) -> tuple[int, str]:
     """Exit code, and the last line of what it said."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # A session of its own: Ctrl-C on a terminal then reaches it once, from here, and it still writes its report.
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
         _, words = process.communicate()
     except BaseException:
-        # Ctrl-C on a terminal reaches it, too; it then still writes its report.
         process.send_signal(signal.SIGINT)
         process.communicate()
         raise

@@ -192,14 +192,15 @@ def test_a_broken_objective_is_wrong_use(tmp_path: Path) -> None:
     assert "'p99=fast' is not an objective" in ended.error
 
 
-def test_ctrl_c_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("made_before", [0, 2])
+def test_ctrl_c_keeps_what_was_found(made_before: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made = report_of(430.0)
     number = 0
 
     def report_at(rate: float) -> LoadReport:
         nonlocal number
         number += 1
-        if number == 3:
+        if number > made_before:
             raise KeyboardInterrupt
         return made(rate)
 
@@ -207,4 +208,5 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     ended = peaked(tmp_path)
     assert ended.code == 4
     assert "interrupted" in ended.error
-    assert len(json.loads((tmp_path / "peak.json").read_text())["probes"]) == 2
+    assert len(json.loads((tmp_path / "peak.json").read_text())["probes"]) == made_before
+    assert "interrupted" in Page((tmp_path / "peak.html").read_text()).text
