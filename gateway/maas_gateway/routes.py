@@ -128,7 +128,9 @@ class _RouteMaker:
         }
 
     def _route(self, headers: list[Json], action: Json) -> Json:
-        timeout: Json = {"timeout": seconds(self._settings.answer_timeout_s)}
+        answer_timeout = seconds(self._settings.answer_timeout_s)
+        # While an answer is waited for nothing moves: only the time for the answer may end that.
+        timeout: Json = {"timeout": answer_timeout, "idle_timeout": answer_timeout}
         if self._protocol == "grpc":
             # The caller's own deadline counts where it is shorter.
             timeout["max_stream_duration"] = {

@@ -26,11 +26,11 @@ LIMITS = {"headers_timeout_s": 1.0, "request_timeout_s": 1.5, "idle_timeout_s": 
 
 
 @contextlib.contextmanager
-def limited_gateway(state: Path, **limits: float) -> Iterator[Gateway]:
-    """A gateway with these limits over a stub."""
+def limited_gateway(state: Path, delay_ms: float = 0.0, **limits: float) -> Iterator[Gateway]:
+    """A gateway with these limits over a stub that answers after that time."""
     state.mkdir(parents=True)
     (state / "admission.json").write_text(json.dumps({**LIMITS, **limits}))
-    with stub_server() as stub, running_gateway(state, upstream(stub)) as gateway:
+    with stub_server(delay_ms=delay_ms) as stub, running_gateway(state, upstream(stub)) as gateway:
         yield gateway
 
 
@@ -83,6 +83,11 @@ def test_a_slow_request_is_cut_with_408(gateway: Gateway, first: bytes, trickle:
 
 def test_a_connection_without_requests_is_closed(gateway: Gateway) -> None:
     assert answer_to(gateway, b"", trickle=False) == b""
+
+
+def test_an_answer_may_take_longer_than_a_connection_may_be_idle(tmp_path: Path) -> None:
+    with limited_gateway(tmp_path / "state", delay_ms=2500, idle_timeout_s=1) as gateway, gateway.callers() as callers:
+        assert [caller.infer().is_good for caller in callers] == [True, True]
 
 
 def test_http2_that_stays_silent_is_closed(gateway: Gateway) -> None:
