@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -166,18 +168,31 @@ class TestGoldenSamples:
         def check() -> dict[str, Any]:
             raise error
 
-        judgement = GoldenGate(check).judge("digits", START)
+        judgement = GoldenGate(check, begin=lambda work: work()).judge("digits", START)
         assert judgement.verdict == verdict
         assert str(error.args[0] if error.args else error) in judgement.reasons[0]
 
     def test_they_are_asked_again_and_again(self) -> None:
         asked: list[float] = []
         now_s = 0.0
-        gate = GoldenGate(lambda: {"asked": asked.append(now_s)}, lambda: now_s)
+        gate = GoldenGate(lambda: {"asked": asked.append(now_s)}, lambda: now_s, lambda work: work())
         for second in range(11):
             now_s = float(second)
             assert gate.judge("digits", START).verdict == "go"
         assert asked == [0.0, 5.0, 10.0]
+
+    def test_a_server_that_does_not_answer_holds_nobody_up(self) -> None:
+        answered = threading.Event()
+        now_s = 0.0
+        gate = GoldenGate(lambda: {"answered": answered.wait(60)}, lambda: now_s)
+        assert gate.judge("digits", START).verdict == "hold"
+        now_s = 30.0
+        assert gate.judge("digits", START).verdict == "hold"
+        answered.set()
+        deadline = time.monotonic() + 60
+        while gate.judge("digits", START).verdict != "go":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 class TestMemory:
@@ -195,10 +210,12 @@ class TestMemory:
         ids=["leaks", "may leak", "grows a little", "warms up", "one step", "breathes", "too few"],
     )
     def test_verdict(self, samples_mb: list[int], verdict: str) -> None:
-        assert judge_samples([size * MB for size in samples_mb], SETTINGS).verdict == verdict
+        assert judge_samples([size * MB for size in samples_mb], SETTINGS, None).verdict == verdict
 
     def test_a_large_server_may_grow_by_a_part_of_its_size(self) -> None:
-        assert judge_samples([(4000 + 10 * i) * MB for i in range(30)], SETTINGS).verdict == "go"
+        samples = [(4000 + 10 * i) * MB for i in range(30)]
+        assert judge_samples(samples, SETTINGS, 4000 * MB).verdict == "go"
+        assert judge_samples(samples, SETTINGS, 300 * MB).verdict == "back"
 
     def test_samples_outlive_the_gate_of_one_step(self) -> None:
         """15 s at each of two weights, 5 MB a second: neither shows 100 MB alone."""
@@ -206,7 +223,9 @@ class TestMemory:
         clock = iter(range(1000))
         sizes = iter(range(300 * MB, 900 * MB, 5 * MB))
         for _ in range(2):
-            gate = MemoryGate(lambda: ADDRESS, SETTINGS, lambda pid: next(sizes), lambda: next(clock), histories)
+            gate = MemoryGate(
+                lambda: None, lambda: ADDRESS, SETTINGS, lambda _: next(sizes), lambda: next(clock), histories
+            )
             said = [gate.judge("digits", START).verdict for _ in range(15)]
         assert said[-1] == "back"
 
@@ -217,7 +236,7 @@ class TestMemory:
         assert resident_bytes(2**22 + 1) is None
 
     def test_a_candidate_that_is_gone_is_not_proven(self) -> None:
-        assert MemoryGate(lambda: None, SETTINGS).judge("digits", START).verdict == "hold"
+        assert MemoryGate(lambda: None, lambda: None, SETTINGS).judge("digits", START).verdict == "hold"
 
 
 class TestRestarts:

@@ -50,7 +50,7 @@ def gates_for(context: GateContext, settings: GateSettings | None = None) -> Seq
         ThroughputGate(traffic, settings, is_shadow),
         GoldenGate(lambda: _golden(context)),
         MirroredGate(context.gateway_state, settings, is_mirrored),
-        MemoryGate(context.candidate, settings),
+        MemoryGate(context.stable, context.candidate, settings),
         RestartsGate(context.stable, context.candidate),
     ]
 

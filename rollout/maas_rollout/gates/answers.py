@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -17,35 +18,60 @@ from maas_rollout.ports import Judgement
 
 _FILES = "differences.jsonl*"
 _GOLDEN_EVERY_S = 5.0
+_LONGEST_CHECK_S = 10.0
 _FAR = 4.0
 """The rates that evidence is collected for: so many times the allowed one, and that part of it."""
+
+
+def in_background(work: Callable[[], None]) -> None:
+    """Does it in a thread that holds nobody up at the end."""
+    threading.Thread(target=work, name="golden samples", daemon=True).start()
 
 
 class GoldenGate:
     """Asks the candidate its golden samples while it serves: a server may begin well and end badly.
 
+    They are asked in the background: a server that does not answer must not keep the other gates from judging.
+
     Args:
         check: asks them; returns evidence, raises :class:`NotHeld` where an answer differs.
         monotonic_s: for the time between two checks.
+        begin: has a check done, at once or in the background.
     """
 
     name = "golden samples"
 
-    def __init__(self, check: Callable[[], dict[str, Any]], monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        check: Callable[[], dict[str, Any]],
+        monotonic_s: Callable[[], float] = time.monotonic,
+        begin: Callable[[Callable[[], None]], None] = in_background,
+    ) -> None:
         self._check = check
         self._monotonic_s = monotonic_s
-        self._next_s: float | None = None
-        self._last = Judgement("hold", ["the golden samples were not asked yet"])
+        self._begin = begin
+        self._began_s = float("-inf")
+        self._is_asking = False
+        self._last = Judgement("hold", ["the golden samples were not answered yet"])
 
     def judge(self, model: str, since: datetime) -> Judgement:
         """See :class:`maas_rollout.ports.Gate`."""
         now_s = self._monotonic_s()
-        if self._next_s is None or now_s >= self._next_s:
-            self._next_s = now_s + _GOLDEN_EVERY_S
-            self._last = self._ask()
+        if self._is_asking:
+            if now_s - self._began_s > _LONGEST_CHECK_S and self._last.verdict == "go":
+                return Judgement("hold", [f"the golden samples are not answered within {_LONGEST_CHECK_S:g} s"])
+        elif now_s - self._began_s >= _GOLDEN_EVERY_S:
+            self._began_s, self._is_asking = now_s, True
+            self._begin(self._ask)
         return self._last
 
-    def _ask(self) -> Judgement:
+    def _ask(self) -> None:
+        try:
+            self._last = self._asked()
+        finally:
+            self._is_asking = False
+
+    def _asked(self) -> Judgement:
         try:
             evidence = self._check()
         except NotHeld as error:

@@ -19,7 +19,7 @@ _LEAST_SAMPLES = 8
 _PARTS = 4
 _SHARE_PER_PART = 0.05
 _LARGE_SHARE = 0.25
-"""A large server may grow by this part of its size before its growth is called large."""
+"""A large model may let its server grow by this part of the stable's size before the growth is called large."""
 _MB = 1e6
 
 
@@ -59,7 +59,8 @@ class MemoryGate:
     """Tells a leak from a warm-up: what has grown much *and* has kept growing in every part of the later half.
 
     Args:
-        candidate: asks for the candidate's address.
+        stable: asks for the stable server's address: its size says what is usual.
+        candidate: likewise the candidate's.
         settings: the limits.
         measure: bytes of a server by its process id.
         monotonic_s: for the time between samples.
@@ -70,12 +71,14 @@ class MemoryGate:
 
     def __init__(
         self,
+        stable: Callable[[], Address | None],
         candidate: Callable[[], Address | None],
         settings: GateSettings,
         measure: Callable[[int], int | None] = resident_bytes,
         monotonic_s: Callable[[], float] = time.monotonic,
         histories: dict[int, History] | None = None,
     ) -> None:
+        self._stable = stable
         self._candidate = candidate
         self._settings = settings
         self._measure = measure
@@ -92,16 +95,18 @@ class MemoryGate:
         history = self._histories.setdefault(address.triton_pid, History(now_s))
         if now_s - history.began_s >= self._settings.warm_up_s:
             history.samples.append(size)
-        return judge_samples(history.samples, self._settings)
+        stable = self._stable()
+        return judge_samples(history.samples, self._settings, self._measure(stable.triton_pid) if stable else None)
 
 
-def judge_samples(samples: Sequence[int], settings: GateSettings) -> Judgement:
-    """Judges resident bytes, taken at even times after warm-up."""
+def judge_samples(samples: Sequence[int], settings: GateSettings, stable_bytes: int | None) -> Judgement:
+    """Judges resident bytes, taken at even times after warm-up; ``stable_bytes`` is what the stable server has now."""
     if len(samples) < _LEAST_SAMPLES:
         return Judgement("hold", [f"memory was looked at {len(samples)} of at least {_LEAST_SAMPLES} times"])
     first, last = float(np.median(samples[:3])), float(np.median(samples[-3:]))
     growth = last - first
-    limit = max(settings.max_growth_mb * _MB, _LARGE_SHARE * first)
+    # A candidate that leaks may be large already when it is first looked at.
+    limit = max(settings.max_growth_mb * _MB, _LARGE_SHARE * min(first, stable_bytes or first))
     growing = _keeps_growing(samples, growth)
     evidence = {
         "first_mb": rounded(first / _MB),

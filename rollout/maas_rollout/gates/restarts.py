@@ -69,7 +69,7 @@ class RestartsGate:
         evidence = {**asdict(deaths), "stable_died_too": stable_died}
         if not deaths.total:
             return Judgement("go", ["no process of the candidate died"], evidence)
-        words = f"the candidate's server was restarted {deaths.server_restarts} times, {deaths.stub_deaths} stubs died"
+        words = f"deaths under the candidate: server {deaths.server_restarts}, stubs {deaths.stub_deaths}"
         if stable_died:
             return Judgement("hold", [f"{words}, but the stable's processes died, too"], evidence)
         return Judgement("back", [words], evidence)
