@@ -130,7 +130,9 @@ class Coordinator:
         """Locust stops the test: a run that is not over ends here, with what there is."""
         if not self._is_over and self._job is not None:
             self._take_snapshot(self._job)
-            self._conclude(self._job, "interrupted")
+            # Locust itself stops a test whose workers are all gone.
+            gone = set(self._tally.workers) - set(self._crew.names())
+            self._conclude(self._job, f"lost the worker {', '.join(sorted(gone))}" if gone else "interrupted")
 
     def rearm(self) -> None:
         """The test is over for Locust too: on its page another one may be started."""
