@@ -152,8 +152,7 @@ class FakeServer:
         if not changes.changed and not changes.removed:
             self.cell.update(seen=seen)
             return
-        if len(changes.changed) > 1 and served:
-            self._note_mixture()
+        self._note_mixture([model for model in changes.changed if model in served])
         failed = {}
         for model in changes.removed:
             served.pop(model, None)
@@ -178,14 +177,11 @@ class FakeServer:
         served[model] = self._load(model, served[model]["version"], served[model])
         self.cell.update(served=served)
 
-    def _note_mixture(self) -> None:
-        """An ensemble is switched model by model: callers must be elsewhere meanwhile."""
-        for model, (percent, _) in gateway_splits(self.root).items():
-            if percent < 100 and model in self._unit():
-                self.book.violation(f"{model} was switched with its steps while it served {100 - percent} %")
-
-    def _unit(self) -> set[str]:
-        return {"chain"}
+    def _note_mixture(self, switched: Sequence[str]) -> None:
+        """An ensemble is switched model by model: its callers must be elsewhere meanwhile."""
+        percent, _ = gateway_splits(self.root).get("chain", (0, 0))
+        if self.side == "stable" and "chain" in switched and len(switched) > 1 and percent < 100:
+            self.book.violation(f"chain was switched with its steps while it served {100 - percent} % of the callers")
 
     def _load(self, model: str, version: int, before: Json | None) -> Json:
         folder = self.view / model / str(version)
