@@ -77,7 +77,11 @@ def http_filters(settings: AdmissionSettings) -> list[dict[str, Any]]:
         # Cleared once, when all headers are set, and not with each of them.
         "clear_route_cache": False,
     }
-    return [{"name": FILTER_NAME, "typed_config": lua}]
+    mark = {
+        "@type": f"{_TYPE}.filters.http.set_metadata.v3.Config",
+        "metadata": [{"metadata_namespace": "maas", "value": {"admission": True}}],
+    }
+    return [{"name": "maas.mark", "typed_config": mark}, {"name": FILTER_NAME, "typed_config": lua}]
 
 
 def prepare(settings: AdmissionSettings) -> None:
@@ -102,7 +106,7 @@ def access_loggers(settings: AdmissionSettings) -> list[dict[str, Any]]:
 
 
 def _admission_ran(ran: bool) -> dict[str, Any]:
-    """Whether the Lua filter saw the request. What Envoy refuses before has the headers that the caller made up."""
+    """Whether the filters saw the request. What Envoy refuses before has the headers that the caller made up."""
     # The mark is never false: the second of the two filters matches only where there is none.
     mark = {"filter": "maas", "path": [{"key": "admission"}], "value": {"bool_match": ran}}
     return {"metadata_filter": {"matcher": mark, "match_if_key_not_found": not ran}}

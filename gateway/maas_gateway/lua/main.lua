@@ -52,8 +52,6 @@ local function admit(handle, headers, content_type)
   for index = 1, #OURS do
     headers:remove(OURS[index])
   end
-  -- Lines and counters tell more than that Envoy refused only where this was set: callers cannot set it.
-  handle:streamInfo():dynamicMetadata():set("maas", "admission", true)
   local sequence = headers:get("x-maas-sequence")
   if sequence and not sequence:find(SEQUENCE) or sequence and #sequence > 128 then
     headers:remove("x-maas-sequence")
