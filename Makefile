@@ -51,7 +51,7 @@ test-full: $(READY)  ## the tests with the long ones
 soak: $(READY)  ## 15 minutes of mixed load while stubs and servers are killed
 	@$(BIN)/python -m tests.soak.soak $(SOAK)
 
-bench: $(READY)  ## embedded Triton and the client, each beside its peers (BENCH=client: only the client)
+bench: $(READY)  ## embedded Triton and the client, each beside its peers (BENCH=client, load, gateway: only that)
 	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 	@$(if $(BENCH),,PYTHONPATH=tests $(BIN)/python -m bench client)
 
