@@ -12,7 +12,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from bench.goals import STATEFUL
-from bench.load.result import Load
+from bench.load_programs.result import Load
 from bench.peers.triton import NOOP_PEER, TRITON
 from bench.records import Records
 

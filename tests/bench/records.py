@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from bench.load.result import Load
+from bench.load_programs.result import Load
 
 IN_PROCESS = "ONNX Runtime in process"
 

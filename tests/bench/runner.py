@@ -15,9 +15,9 @@ from tritonclient.utils import InferenceServerException
 
 from bench import inprocess
 from bench.check import check
-from bench.load import wrk
-from bench.load.perf_analyzer import PerfAnalyzer
-from bench.load.result import Load
+from bench.load_programs import wrk
+from bench.load_programs.perf_analyzer import PerfAnalyzer
+from bench.load_programs.result import Load
 from bench.machine import Watch, private_bytes, quiet, watch
 from bench.models import Model
 from bench.peers.peer import HTTP, SHARED_MEMORY, Peer, Running

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bench.goals import Goal, goals
-from bench.load.result import Load
-from bench.load.wrk import slope
+from bench.load_programs.result import Load
+from bench.load_programs.wrk import slope
 from bench.records import Cell, Compute, Records, Start, limit
 from bench.table import report
 

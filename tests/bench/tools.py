@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from bench.load import perf_analyzer, wrk
+from bench.load_programs import perf_analyzer, wrk
 from bench.models import bench_dir
 from maas_core.errors import NotHeld
 

@@ -16,9 +16,9 @@ from bench import models as all_models
 from bench import tools
 from bench.gateway.fronts import FRONTS, Front
 from bench.gateway.slow_senders import slow_senders
-from bench.load import wrk
-from bench.load.perf_analyzer import PerfAnalyzer
-from bench.load.result import Load
+from bench.load_programs import wrk
+from bench.load_programs.perf_analyzer import PerfAnalyzer
+from bench.load_programs.result import Load
 from bench.machine import quiet
 from bench.models import Model
 from bench.peers.peer import GRPC, HTTP, Running

@@ -13,8 +13,8 @@ from statistics import median
 import click
 
 from bench.gateway.fronts import gateway
-from bench.load import wrk
-from bench.load.wrk import Post
+from bench.load_programs import wrk
+from bench.load_programs.wrk import Post
 from bench.models import digits_cnn
 from bench.peers.triton import TRITON
 from maas_core.layout import build_dir

@@ -8,7 +8,7 @@ from statistics import median
 
 import numpy as np
 
-from bench.load.perf_analyzer import PerfAnalyzer
+from bench.load_programs.perf_analyzer import PerfAnalyzer
 from bench.loadgen import ours, perf
 from bench.loadgen.figures import Found, table
 from bench.loadgen.sleepers import INPUT, INSTANCES, SLEEP_MS, SLOW, TINY, WIDTH, serve_sleepers

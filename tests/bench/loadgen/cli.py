@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bench import tools
-from bench.load.perf_analyzer import PerfAnalyzer
+from bench.load_programs.perf_analyzer import PerfAnalyzer
 from bench.loadgen import agreement, ceiling, freeze
 from bench.loadgen.ours import OURS
 from maas_core.errors import NotHeld, WrongUse

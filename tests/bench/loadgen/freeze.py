@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from bench.load.perf_analyzer import PerfAnalyzer
+from bench.load_programs.perf_analyzer import PerfAnalyzer
 from bench.loadgen import ours, perf, plain_locust
 from bench.loadgen.figures import Found, table
 from tests.loadtest.stub_server import MODEL, Stub, stub_server

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from bench.load.perf_analyzer import PerfAnalyzer
+from bench.load_programs.perf_analyzer import PerfAnalyzer
 from bench.loadgen.figures import Found, of_latencies
 from maas_core.errors import NotReachable
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from bench.load.wrk import Post
+from bench.load_programs.wrk import Post
 from bench.models import Array, Model
 
 HTTP = "HTTP"

@@ -17,7 +17,7 @@ from typing import IO
 
 import numpy as np
 
-from bench.load.wrk import Post
+from bench.load_programs.wrk import Post
 from bench.models import Array, Model, bench_dir
 from bench.peers.peer import HTTP, Peer, Running
 from maas_core.errors import NotReachable

@@ -13,7 +13,7 @@ import numpy as np
 import tritonclient.grpc as grpc_client
 import tritonclient.http as http_client
 
-from bench.load.wrk import Post
+from bench.load_programs.wrk import Post
 from bench.models import Array, Model
 from bench.peers.peer import GRPC, HTTP, SHARED_MEMORY, Peer, Running
 from bench.repository import NOOP, NOOP_PYTHON, build_noop_backend, write_noop, write_repository

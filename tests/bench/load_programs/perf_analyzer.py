@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.load.result import Load
+from bench.load_programs.result import Load
 from bench.models import Model, bench_dir
 from maas_core.errors import NotReachable
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.load.result import Load
+from bench.load_programs.result import Load
 from maas_core.errors import NotHeld, NotReachable
 
 _HERE = Path(__file__).parent
