@@ -113,6 +113,15 @@ class TestMeteringLines:
         assert len(reader.new()) == 3
         assert reader.new() == []
 
+    def test_of_a_long_file_the_end_is_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "requests.jsonl"
+        began = START - timedelta(seconds=20_000)
+        write(path, [line(at=(began + timedelta(seconds=second)).isoformat()) for second in range(20_060)])
+        reader = MeteringReader(tmp_path, "digits", START.timestamp())
+        assert len(reader.new()) == 60
+        write(path, [line(at=(START + timedelta(seconds=61)).isoformat())])
+        assert len(reader.new()) == 1
+
     def test_a_line_that_is_being_written_is_read_when_it_is_whole(self, tmp_path: Path) -> None:
         text = json.dumps(line()) + "\n"
         path = tmp_path / "requests.jsonl"

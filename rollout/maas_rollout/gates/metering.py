@@ -21,6 +21,9 @@ _GRPC_SERVER_ERRORS = frozenset({2, 4, 8, 13, 14, 15})
 """UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE, DATA_LOSS (grpc/status.h)."""
 _GRPC_AT_THE_GATEWAY = frozenset({1, 7, 16})
 """CANCELLED by the caller, PERMISSION_DENIED, UNAUTHENTICATED."""
+_SMALL_BYTES = 1 << 16
+_DISORDER_S = 120.0
+"""Lines are written when requests end and say when they began: so far they may be out of order."""
 _CALLER_LEFT = "DC"
 """Envoy's response flag for a connection that the caller ended."""
 
@@ -89,7 +92,9 @@ class LineReader:
 
     def _rest_of(self, file: BinaryIO) -> list[bytes]:
         status = os.fstat(file.fileno())
-        offset = self._offsets.get(status.st_ino, 0)
+        offset = self._offsets.get(status.st_ino)
+        if offset is None:
+            offset = _offset_of(file, status.st_size, self._since_s - _DISORDER_S)
         # A number may come again for a new, shorter file.
         offset = offset if offset <= status.st_size else 0
         if status.st_mtime < self._since_s or status.st_size == offset:
@@ -99,6 +104,30 @@ class LineReader:
         # A line that is still being written is read when it is whole.
         self._offsets[status.st_ino] = offset + len(whole) + len(newline)
         return whole.splitlines()
+
+
+def _offset_of(file: BinaryIO, size: int, at_s: float) -> int:
+    """Where a line not long before ``at_s`` begins, by halving: a file of a day is not read for its last minute."""
+    low, high = 0, size
+    while high - low > _SMALL_BYTES:
+        middle = (low + high) // 2
+        file.seek(middle)
+        file.readline()
+        begins = file.tell()
+        line = file.readline()
+        if begins >= high or not line.endswith(b"\n") or _at_s(line) >= at_s:
+            high = middle
+        else:
+            low = begins
+    return low
+
+
+def _at_s(line: bytes) -> float:
+    """A line without a time counts as new: it is looked at."""
+    try:
+        return seconds(json.loads(line)["at"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 class MeteringReader:
