@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup demo models cards test test-full soak bench lint clean
+.PHONY: help setup demo models cards test test-full soak bench campaigns docs lint clean
 .DEFAULT_GOAL := help
 
 help:  ## list the verbs
@@ -54,6 +54,11 @@ soak: $(READY)  ## 15 minutes of mixed load while stubs and servers are killed
 bench: $(READY)  ## embedded Triton and the client, each beside its peers (BENCH=client, load, gateway: only that)
 	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 	@$(if $(BENCH),,PYTHONPATH=tests $(BIN)/python -m bench client)
+
+campaigns: $(READY)  ## rollouts, bad versions and good ones under traffic (about 90 minutes of a quiet machine)
+	@$(BIN)/python -m tests.campaigns.rollouts --count 30
+	@$(BIN)/python -m tests.campaigns.bad_versions --count 30
+	@$(BIN)/python -m tests.campaigns.good_versions --count 30
 
 docs: $(READY)  ## the reference of the client, from its docstrings
 	@$(BIN)/python -m tests.client.reference
