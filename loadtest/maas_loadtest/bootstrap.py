@@ -14,7 +14,8 @@ from functools import cached_property, reduce
 import numpy as np
 import numpy.typing as npt
 
-from maas_loadtest.distribution import decode
+from maas_loadtest.distribution import read_distribution
+from maas_loadtest.histogram import rank
 from maas_loadtest.report_model import LoadReport, Window
 from maas_loadtest.time_line import loaded_windows
 
@@ -82,8 +83,8 @@ class Draws:
     def percentile_us(self, percent: float) -> Floats:
         """[B]; not a number where nothing was answered."""
         totals = self._cumulated[:, -1]
-        rank = np.maximum(1, np.floor(percent * totals / 100 + 0.5))
-        found = self.values_us[np.argmax(self._cumulated >= rank[:, None], axis=1)]
+        wanted = np.array([rank(percent, int(total)) for total in totals])
+        found = self.values_us[np.argmax(self._cumulated >= wanted[:, None], axis=1)]
         return np.where(totals > 0, found, np.nan).astype(np.float64)
 
     def mean_us(self) -> Floats:
@@ -137,7 +138,7 @@ def draw(reports: Sequence[LoadReport], values_us: Ints, *, resamples: int, seed
 
 def all_values(reports: Sequence[LoadReport]) -> Ints:
     """All latencies that occur in any of them, rising, in microseconds."""
-    parts = [decode(window.response).values_us for report in reports for window in report.windows]
+    parts = [read_distribution(window.response).values_us for report in reports for window in report.windows]
     values: Ints = np.unique(np.concatenate([*parts, np.array([0], np.int64)]))
     return values
 
@@ -155,7 +156,7 @@ def interval_of(estimates: Floats) -> Interval:
 def _run(windows: Sequence[Window], values_us: Ints) -> _Run:
     counts = np.zeros((len(windows), len(values_us)))
     for row, window in zip(counts, windows, strict=True):
-        part = decode(window.response)
+        part = read_distribution(window.response)
         row[np.searchsorted(values_us, part.values_us)] = part.counts
     return _Run(
         counts,

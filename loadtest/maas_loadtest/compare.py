@@ -90,6 +90,11 @@ class Comparison:
         return [change for change in self.changes if change.name in self.gated and change.outcome == "unclear"]
 
     @property
+    def tells_nothing(self) -> bool:
+        """Whether no figure that a gate looks at could be told."""
+        return len(self.unclear) == len(self.gated)
+
+    @property
     def obstacles(self) -> list[str]:
         """Why the figures must not be compared."""
         found = [f"{one.what} differs: {one.baseline} and {one.candidate}" for one in self.differences if one.matters]
@@ -174,7 +179,7 @@ def compare(
         note = _doubt(name, min(counts), windows)
         limit = lost_tolerance if unit == "share" else tolerance
         changes.append(_change(name, unit, before, after, limit, note))
-    return Comparison(baseline, candidate, changes, differences(baseline[0], candidate[0]), gated)
+    return Comparison(baseline, candidate, changes, differences(baseline, candidate), gated)
 
 
 def _measures() -> dict[str, tuple[str, Measure]]:
@@ -218,14 +223,20 @@ def _known(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def differences(baseline: LoadReport, candidate: LoadReport) -> list[Difference]:
-    """What was set differently, or ran elsewhere."""
-    sides = [_circumstances(report) for report in (baseline, candidate)]
-    return [
-        Difference(what, sides[0][what][0], sides[1][what][0], matters)
-        for what, (_, matters) in sides[0].items()
-        if sides[0][what][0] != sides[1][what][0]
-    ]
+def differences(baseline: Sequence[LoadReport], candidate: Sequence[LoadReport]) -> list[Difference]:
+    """What was set differently, or ran elsewhere; what figures depend on may not differ within a side either."""
+    sides = [[_circumstances(report) for report in reports] for reports in (baseline, candidate)]
+    found = []
+    for what in sides[0][0]:
+        matters = any(one[what][1] for side in sides for one in side)
+        first, second = ([one[what][0] for one in side] for side in sides)
+        if len({*first, *second}) > 1 if matters else set(first) != set(second):
+            found.append(Difference(what, _in_words(first), _in_words(second), matters))
+    return found
+
+
+def _in_words(values: Sequence[str]) -> str:
+    return " or ".join(dict.fromkeys(values))
 
 
 def _circumstances(report: LoadReport) -> Mapping[str, tuple[str, bool]]:

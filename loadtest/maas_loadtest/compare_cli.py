@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,11 @@ _FIGURES = "p50,p99,throughput,lost"
 )
 @click.argument("baseline", type=click.Path(path_type=Path))
 @click.argument("candidate", type=click.Path(path_type=Path))
-@click.option("--gate", is_flag=True, help="Exit code 1 where a figure is worse, 4 where the two cannot be compared.")
+@click.option(
+    "--gate",
+    is_flag=True,
+    help="Exit code 1 where a figure is worse, 4 where the two cannot be compared or no figure can be told.",
+)
 @click.option("--strict", is_flag=True, help="With --gate: exit code 4 also where a loss is not ruled out.")
 @click.option("--figures", default=_FIGURES, show_default=True, help="That the gate looks at.")
 @click.option(
@@ -72,14 +75,16 @@ def compare(
     # Imported here: the list of all commands needs none of it.
     from maas_core.errors import WrongUse
     from maas_core.files import write_atomic
-    from maas_core.layout import build_dir
     from maas_loadtest import compare as comparing
     from maas_loadtest.html_report.compare_page import compare_html
+    from maas_loadtest.report_files import new_folder
 
     gated = tuple(figures.split(","))
     if unknown := [name for name in gated if name not in comparing.FIGURES]:
         raise WrongUse(f"--figures: {unknown[0]!r} is none", f"there are {', '.join(comparing.FIGURES)}")
     sides = [comparing.read_side(path) for path in (baseline, candidate)]
+    if store_path is not None and len(sides[1]) > 1:
+        raise WrongUse(f"--store keeps one report, {candidate} holds {len(sides[1])}", "keep that folder, or name one")
     found = comparing.compare(
         *sides,
         tolerance=tolerance / 100,
@@ -88,7 +93,7 @@ def compare(
         resamples=resamples,
         seed=seed,
     )
-    page = html_path or build_dir() / "reports" / "load" / f"{time.strftime('%Y%m%dT%H%M%S')}-compare" / "compare.html"
+    page = html_path or new_folder("compare") / "compare.html"
     fit = not found.obstacles and not found.regressions
     try:
         write_atomic(page, compare_html(found))
@@ -133,7 +138,7 @@ def _judge(found: Comparison, *, strict: bool) -> None:
         raise NotValid(f"cannot be compared: {'; '.join(found.obstacles)}")
     if found.regressions:
         raise NotHeld(f"worse than the baseline: {'; '.join(map(change_in_words, found.regressions))}")
-    if strict and found.unclear:
+    if found.unclear and (strict or found.tells_nothing):
         raise NotValid(
             f"a loss is not ruled out for {', '.join(map(name_of, found.unclear))}", "measure longer, or several runs"
         )

@@ -26,6 +26,8 @@ PERCENTS = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99)
 _SUB_BUCKET_BITS = 11
 """2,048 sub-buckets are the power of two that gives three digits."""
 _HALF_BITS = _SUB_BUCKET_BITS - 1
+_ROUNDING = 1e-6
+"""99.9 % of 1,000 are 999, though the floating-point product is a little more."""
 
 Ints = npt.NDArray[np.int64]
 Sparse = list[list[int]]
@@ -60,6 +62,25 @@ def bucket_ms(latency_ms: float) -> float:
     return (((value >> shift) + 1 << shift) - 1) / 1000
 
 
+def rank(percent: float, total: int) -> int:
+    """Which of so many sorted values is the percentile: the first one that ``percent`` of them do not exceed, from 1.
+
+    Rounded up (nearest rank), so that of a limit which the percentile keeps at least ``percent`` keep it.
+    """
+    return max(1, math.ceil(percent * total / 100 - _ROUNDING))
+
+
+def highest_values(index: Ints) -> Ints:
+    """The largest value that is counted at each place, HdrHistogram's ``get_highest_equivalent_value``.
+
+    The first 2,048 values have a place each; from there on, each power of two has 1,024.
+    """
+    bucket = np.maximum((index >> _HALF_BITS) - 1, 0)
+    first = index - (bucket << _HALF_BITS)
+    values: Ints = (first + 1 << bucket) - 1
+    return values
+
+
 class Counts:
     """A histogram that grows by sparse counts."""
 
@@ -90,51 +111,44 @@ class Counts:
 
     def above(self, limit_us: int) -> int:
         """How many values are larger, to the histogram's resolution."""
-        return sum(count for index, count in self._counts.items() if _largest(index) > limit_us)
+        places = np.fromiter(self._counts.keys(), np.int64, len(self._counts))
+        counts = np.fromiter(self._counts.values(), np.int64, len(self._counts))
+        return int(counts[highest_values(places) > limit_us].sum())
 
     def encode(self) -> str:
         """HdrHistogram's base64 format V2, "" where it is empty."""
         return encode(self.histogram()) if self.total else ""
 
     def percentile(self, percent: float) -> int | None:
-        """In microseconds, None of nothing; the same value as :func:`percentile` of the same histogram.
-
-        Going through the few places that are not empty takes a hundredth of the time, and the generator waits for it.
-        """
-        return self._at_rank(max(1, int(percent * self.total / 100 + 0.5)))
+        """In microseconds, None of nothing."""
+        return self.percentile_with_failures(percent, 0)
 
     def percentile_with_failures(self, percent: float, failures: int) -> int | None:
         """Where so many further requests had no good answer: each of them is slower than any limit. None is no answer.
 
-        A limit that ``percent`` of the requests must keep is kept by at least so many: the rank is rounded up.
+        HdrHistogram would go through all 24,000 places, and the generator waits meanwhile.
         """
-        return self._at_rank(max(1, math.ceil(percent * (self.total + failures) / 100 - 1e-9)))
-
-    def _at_rank(self, wanted: int) -> int | None:
+        wanted = rank(percent, self.total + failures)
         seen = 0
         for index in sorted(self._counts):
             seen += self._counts[index]
             if seen >= wanted:
-                return _largest(index)
+                return int(highest_values(np.array(index)))
         return None
 
 
-def _largest(index: int) -> int:
-    """The largest value that is counted at this place."""
-    bucket = max(0, (index >> _HALF_BITS) - 1)
-    first = index - (bucket << _HALF_BITS)
-    return (first + 1 << bucket) - 1
+def merged_counts(parts: Iterable[Counts]) -> Counts:
+    """Several histograms as one."""
+    result = Counts()
+    for part in parts:
+        result.merge(part)
+    return result
 
 
 def encode(histogram: Any) -> str:
     """HdrHistogram's base64 format V2."""
     text: bytes = histogram.encode()
     return text.decode("ascii")
-
-
-def percentile(histogram: Any, percent: float) -> int | None:
-    """The largest value equivalent to the one that ``percent`` of all do not exceed; None of an empty histogram."""
-    return int(histogram.get_value_at_percentile(percent)) if histogram.total_count else None
 
 
 def latency_of(counts: Counts, percents: Sequence[float] = PERCENTS) -> Latency:
@@ -149,7 +163,7 @@ def latency_of(counts: Counts, percents: Sequence[float] = PERCENTS) -> Latency:
         percentiles=tuple(
             Percentile(
                 percent=percent,
-                latency_us=percentile(histogram, percent),
+                latency_us=counts.percentile(percent),
                 samples_needed=samples_needed(percent),
                 supported=total >= samples_needed(percent),
             )

@@ -24,7 +24,7 @@ from maas_loadtest.generator import Generator
 from maas_loadtest.histogram import bucket_ms
 from maas_loadtest.run import EVENTS_FD
 from maas_loadtest.scenario import Scenario
-from maas_loadtest.settings import OPTIONS, checked
+from maas_loadtest.settings import API_KEY, OPTIONS, checked
 
 _POLL_S = 1.0
 _ORDERLY_END_S = 30.0
@@ -113,7 +113,7 @@ def install(scenario: Scenario) -> None:
     def add_options(parser: Any) -> None:
         for option in OPTIONS:
             # All as text: one place checks them. Secrets do not show up on Locust's page.
-            secret = {"env_var": "MAAS_API_KEY", "is_secret": True} if option.name == "api_key" else {}
+            secret = {"env_var": API_KEY, "is_secret": True} if option.name == "api_key" else {}
             parser.add_argument(option.flag, dest=option.name, help=option.help.replace("%", "%%"), **secret)
 
     def on_init(environment: Any, **_: Any) -> None:

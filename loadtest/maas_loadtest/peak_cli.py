@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -80,19 +84,21 @@ def peak(
     """
     # Imported here: the list of all commands needs none of it.
     from maas_core.errors import MaasError, WrongUse
-    from maas_core.layout import build_dir
     from maas_core.service_level import parse_service_level
     from maas_loadtest.peak import Bounds, Peak
     from maas_loadtest.peak_probe import Prober
-    from maas_loadtest.settings import seconds
+    from maas_loadtest.report_files import check_writable, new_folder
+    from maas_loadtest.settings import seconds, without_key
 
     if not lowest_per_s <= start_per_s <= highest_per_s:
         raise WrongUse(
             f"--start {start_per_s:g} does not lie between --lowest {lowest_per_s:g} and --highest {highest_per_s:g}"
         )
-    target = folder or build_dir() / "reports" / "load" / f"{time.strftime('%Y%m%dT%H%M%S')}-peak"
     level = parse_service_level(slo)
-    prober = Prober(scenario, run_options, slo, level, seconds(duration), target, seed)
+    arguments, api_key = without_key(run_options)
+    target = folder or new_folder("peak")
+    check_writable(str(target))
+    prober = Prober(scenario, arguments, slo, level, seconds(duration), target, seed, api_key)
     bounds = Bounds(start_per_s, lowest_per_s, highest_per_s, resolution / 100)
     found = Peak(str(level))
     try:
@@ -121,9 +127,24 @@ def _search(prober: Prober, bounds: Bounds, found: Peak, confirmations: int) -> 
         return probe
 
     try:
-        search(ask, bounds, found, confirmations)
+        with _sigterm_interrupts():
+            search(ask, bounds, found, confirmations)
     except KeyboardInterrupt:
         click.echo("stopped early", err=True)
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """As Ctrl-C does: the load test under way is ended too, and the page is written."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say(probe: Probe, took_s: float) -> None:
@@ -136,13 +157,14 @@ def _say(probe: Probe, took_s: float) -> None:
 
 
 def _write(found: Peak, folder: Path, prober: Prober) -> None:
-    from maas_core.errors import WrongUse
     from maas_core.files import write_atomic
     from maas_core.machine import machine_in_words
     from maas_loadtest.html_report.peak_page import peak_html
+    from maas_loadtest.settings import shown_command
+    from maas_loadtest.validity import NotValid
 
     about = [
-        ("command", shlex.join(["maas", *sys.argv[1:]])),
+        ("command", shown_command(["maas", *sys.argv[1:]])),
         ("scenario", prober.scenario),
         ("options", shlex.join(prober.arguments)),
         ("seed of the first load test", str(prober.seed)),
@@ -152,7 +174,7 @@ def _write(found: Peak, folder: Path, prober: Prober) -> None:
         write_atomic(folder / "peak.json", json.dumps(found.as_json(), indent=1))
         write_atomic(folder / "peak.html", peak_html(found, about))
     except OSError as error:
-        raise WrongUse(f"{folder} cannot be written: {error.strerror or error}") from error
+        raise NotValid(f"{folder} cannot be written: {error.strerror or error}", "make room and run again") from error
 
 
 def _judge(found: Peak) -> None:

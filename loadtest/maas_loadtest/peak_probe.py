@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from maas_core.errors import ExitCode, MaasError, NotReachable, WrongUse
 from maas_core.service_level import ServiceLevel, percent_of
-from maas_loadtest.distribution import decode
+from maas_loadtest.distribution import read_distribution
 from maas_loadtest.early_stopping import samples_needed
 from maas_loadtest.peak import Limit, Probe
 from maas_loadtest.report_model import Check, LoadReport, Status, read_report
+from maas_loadtest.settings import API_KEY
 
 _GENERATOR_CHECKS = ("generator CPU", "delayed", "distances between sends", "workers")
 """Beginnings of the names of conditions that tell of the load generator, not of the server."""
@@ -34,10 +36,11 @@ class Prober:
 
     Attributes:
         scenario: an open loop, e.g. ``server``.
-        arguments: further options of ``maas load run``.
+        arguments: further options of ``maas load run``, without the key.
         duration_s: of one load test; longer where a low rate needs it for the percentile.
         folder: where the reports go, one folder each.
         seed: of the first; each further one takes the next.
+        api_key: None leaves what the environment says.
     """
 
     scenario: str
@@ -47,6 +50,7 @@ class Prober:
     duration_s: float
     folder: Path
     seed: int
+    api_key: str | None = None
 
     @property
     def percent(self) -> float:
@@ -68,7 +72,7 @@ class Prober:
         command = [sys.executable, "-m", "maas_core", "load", "run", self.scenario, "--json", "--slo", self.objective]
         command += ["--rate", f"{rate_per_s:g}", "--duration", str(seconds), "--min-duration", str(seconds)]
         command += ["--seed", str(seed), "--report", str(folder), *self.arguments]
-        code, words = _run(command)
+        code, words = _run(command, {**os.environ, **({API_KEY: self.api_key} if self.api_key else {})})
         if code in _PASSED_ON:
             kind = WrongUse if code == ExitCode.WRONG_USE else NotReachable
             raise kind(words.removeprefix("Error: "))
@@ -86,7 +90,7 @@ def judged(report: LoadReport, rate_per_s: float, percent: float, folder: Path, 
         achieved_per_s=report.totals.achieved_per_s,
         holds=report.verdict.status is Status.VALID,
         limit=_limit(report.verdict.checks),
-        latency_us=decode(report.response.histogram).percentile_us(percent),
+        latency_us=read_distribution(report.response.histogram).percentile_us(percent),
         percent=percent,
         reasons=report.verdict.reasons,
         seed=report.seed,
@@ -105,11 +109,16 @@ def _limit(checks: Sequence[Check]) -> Limit:
     return Limit.SERVER if any(check.got != _TOO_SHORT for check in of_server) else Limit.MEASUREMENT
 
 
-def _run(command: Sequence[str]) -> tuple[int, str]:
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
     """Exit code, and the last line of what it said."""
     # A session of its own: Ctrl-C on a terminal then reaches it once, from here, and it still writes its report.
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
     )
     try:
         _, words = process.communicate()

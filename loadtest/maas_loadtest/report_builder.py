@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from maas_core.machine import machine_in_words
-from maas_loadtest.histogram import Counts, latency_of
+from maas_loadtest.histogram import Counts, latency_of, merged_counts
 from maas_loadtest.job import Job
 from maas_loadtest.report_model import (
     Agreement,
@@ -31,7 +31,7 @@ from maas_loadtest.scenario import Scenario
 from maas_loadtest.server_figures import Snapshot, figures, windows
 from maas_loadtest.settings import Settings, shown_command
 from maas_loadtest.stages import judged_windows, stage_figures
-from maas_loadtest.tally import Tally, WindowTally, WorkerTally, merged
+from maas_loadtest.tally import Tally, WindowTally, WorkerTally
 from maas_loadtest.throughput import closed_rate, throughput_parts
 from maas_loadtest.verdict import Facts, judge
 
@@ -61,7 +61,7 @@ def build_report(scenario: Scenario, settings: Settings, job: Job, observed: Obs
     """The report with its verdict."""
     tally = observed.tally
     duration_s = min(observed.elapsed_s, job.duration_s)
-    late = merged(worker.late for worker in tally.workers.values())
+    late = merged_counts(worker.late for worker in tally.workers.values())
     totals = _totals(settings, job, tally, duration_s, observed.window_s, late)
     workers = tuple(map(_worker, tally.workers.values()))
     server = tuple(figures(observed.snapshots[0][1], observed.snapshots[-1][1])) if observed.snapshots else ()
@@ -87,10 +87,10 @@ def build_report(scenario: Scenario, settings: Settings, job: Job, observed: Obs
         agreement_required=settings.agreement == "required",
         statistics_note=observed.statistics_note or ("" if observed.snapshots else "no statistics"),
         has_knee=any(stage.knee for stage in stages),
-        judged=merged(window.response for window in judged),
+        judged=merged_counts(window.response for window in judged),
         judged_errors=sum(window.counts["errors"] for window in judged),
-        first=merged(model.first for model in tally.models.values()),
-        between=merged(model.between for model in tally.models.values()),
+        first=merged_counts(model.first for model in tally.models.values()),
+        between=merged_counts(model.between for model in tally.models.values()),
     )
     return LoadReport(
         scenario=ScenarioEntry(
@@ -108,8 +108,8 @@ def build_report(scenario: Scenario, settings: Settings, job: Job, observed: Obs
         schedule=_schedule(scenario, settings, job),
         inputs=job.inputs,
         totals=totals,
-        response=latency_of(merged(model.response for model in tally.models.values())),
-        service=latency_of(merged(model.service for model in tally.models.values())),
+        response=latency_of(merged_counts(model.response for model in tally.models.values())),
+        service=latency_of(merged_counts(model.service for model in tally.models.values())),
         lateness=latency_of(late),
         models=tuple(_model(name, tally) for name in job.models),
         errors=tuple(

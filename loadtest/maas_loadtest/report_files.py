@@ -34,16 +34,13 @@ def write_report(report: LoadReport, folder: str | None) -> Path:
     """
     from maas_loadtest.html_report.report_page import write_report_html
 
-    target = Path(folder) if folder else _new_folder(report.scenario.name)
+    target = Path(folder) if folder else new_folder(report.scenario.name)
     try:
         write_atomic(target / REPORT_FILE, report.model_dump_json(indent=1))
         write_report_html(report, target)
-    except (OSError, WrongUse) as error:
-        cause = error if isinstance(error, OSError) else error.__cause__
-        if not isinstance(cause, OSError):
-            raise
-        mend = "make room and run again" if cause.errno == errno.ENOSPC else "name another folder with --report"
-        raise NotValid(f"the report can not be written to {target}: {cause.strerror}", mend) from error
+    except OSError as error:
+        mend = "make room and run again" if error.errno == errno.ENOSPC else "name another folder with --report"
+        raise NotValid(f"the report can not be written to {target}: {error.strerror}", mend) from error
     return target / REPORT_FILE
 
 
@@ -64,8 +61,9 @@ def check_writable(folder: str | None) -> None:
         ) from error
 
 
-def _new_folder(scenario: str) -> Path:
-    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{scenario}"
+def new_folder(of: str) -> Path:
+    """A folder that is not there yet, named by the time (UTC) and what it is of."""
+    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{of}"
     folder = reports_dir() / name
     number = 1
     while folder.exists():

@@ -23,7 +23,7 @@ from types import FrameType
 from typing import IO, Any
 
 from maas_core.errors import ExitCode, MaasError, NotHeld, NotReachable, WrongUse
-from maas_loadtest.settings import OPTIONS, checked
+from maas_loadtest.settings import API_KEY, OPTIONS, checked
 from maas_loadtest.validity import NotValid
 
 EVENTS_FD = "MAAS_LOAD_EVENTS_FD"
@@ -119,7 +119,7 @@ def run_scenario(name: str, options: Mapping[str, Any], *, crew: Crew, tell: Tel
             arguments.append(f"{option.flag}={options[option.name]}")
     environment = {**os.environ, COMMAND: command}
     if options.get("api_key"):
-        environment["MAAS_API_KEY"] = str(options["api_key"])
+        environment[API_KEY] = str(options["api_key"])
     try:
         with tempfile.TemporaryFile("w+") as words:
             last = _run(arguments, environment, words, tell)

@@ -16,6 +16,8 @@ from maas_loadtest.arrivals import KINDS
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
 _SECONDS_OF = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _MODEL = re.compile(r"(?P<name>[^=@]+)(?:@(?P<version>\d+))?(?:=(?P<weight>\d+(?:\.\d+)?))?")
+API_KEY = "MAAS_API_KEY"
+"""The environment's name of the key."""
 _SECRET = "--api-key"  # noqa: S105  # the option's name
 LONGEST_S = 24 * 3600.0
 INPUT_SOURCES = ("auto", "golden", "generated")
@@ -141,6 +143,23 @@ def shown_command(words: Sequence[str]) -> str:
         else:
             shown.append(f"{_SECRET}=***" if word.startswith(f"{_SECRET}=") else word)
     return shlex.join(shown)
+
+
+def without_key(words: Sequence[str]) -> tuple[list[str], str | None]:
+    """A command line without the key, and the key: it goes to another process in the environment."""
+    others: list[str] = []
+    key: str | None = None
+    rest = iter(words)
+    for word in rest:
+        if word == _SECRET:
+            key = next(rest, None)
+            if key is None:
+                raise WrongUse(f"{_SECRET} wants a value", f"set {API_KEY} instead")
+        elif word.startswith(f"{_SECRET}="):
+            key = word.removeprefix(f"{_SECRET}=")
+        else:
+            others.append(word)
+    return others, key
 
 
 def seconds(text: str) -> float:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from maas_core.service_level import ServiceLevel, percent_of
+from maas_loadtest.histogram import merged_counts
 from maas_loadtest.job import Job
 from maas_loadtest.report_model import StageFigures
 from maas_loadtest.scenario import Scenario
-from maas_loadtest.tally import Tally, WindowTally, merged
+from maas_loadtest.tally import Tally, WindowTally
 from maas_loadtest.verdict import LEAST_ACHIEVED
 
 
@@ -17,7 +18,7 @@ def stage_figures(scenario: Scenario, job: Job, tally: Tally, window_s: float) -
     found: list[StageFigures] = []
     holds_so_far = True
     for (start_s, length_s), some in zip(_spans(job), _windows(job, tally, window_s), strict=True):
-        response = merged(window.response for window in some)
+        response = merged_counts(window.response for window in some)
         offered = sum(window.counts["offered"] for window in some)
         completed = sum(window.counts["completed"] for window in some)
         errors = sum(window.counts["errors"] for window in some)
@@ -53,7 +54,7 @@ def judged_windows(scenario: Scenario, job: Job, tally: Tally, window_s: float) 
 
 
 def _holds(level: ServiceLevel, some: Sequence[WindowTally]) -> bool:
-    response = merged(window.response for window in some)
+    response = merged_counts(window.response for window in some)
     errors = sum(window.counts["errors"] for window in some)
     asked = response.total + errors
     limits = {name: limit for name, limit in level.limits_ms.items() if name.startswith("p")}

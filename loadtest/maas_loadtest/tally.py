@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,11 +138,3 @@ class Tally:
         for window in self.windows.values():
             seen.update(window.versions[model])
         return seen
-
-
-def merged(parts: Iterable[Counts]) -> Counts:
-    """Several histograms as one."""
-    result = Counts()
-    for part in parts:
-        result.merge(part)
-    return result

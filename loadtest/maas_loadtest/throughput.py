@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maas_loadtest.histogram import merged_counts
 from maas_loadtest.job import Job
-from maas_loadtest.tally import Tally, merged
+from maas_loadtest.tally import Tally
 
 PARTS = 5
 _AFTER_END = 60
@@ -44,7 +45,7 @@ def throughput_parts(tally: Tally, job: Job, window_s: float) -> list[Part]:
     if job.schedule is None:
         answers = np.diff(np.interp(borders_s, times_s, completed))
         return [Part(float(one), _SIGMAS / max(1.0, float(one)) ** 0.5) for one in answers]
-    response = merged(window.response for window in tally.windows.values())
+    response = merged_counts(window.response for window in tally.windows.values())
     shift_s = (response.percentile(50) or 0) / 1e6
     # What is between the two percentiles falls on the one or the other side of a border.
     spread_s = ((response.percentile(99) or 0) - (response.percentile(1) or 0)) / 1e6

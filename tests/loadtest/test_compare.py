@@ -111,6 +111,43 @@ def test_what_cannot_be_compared_is_no_result(other: Made, words: str, tmp_path:
     assert "NOT COMPARABLE" in Page((tmp_path / "compare.html").read_text()).text
 
 
+def test_runs_of_different_loads_are_no_side(tmp_path: Path) -> None:
+    """A folder of a peak search holds one load test for each rate."""
+    for number, rate in enumerate((200.0, 400.0)):
+        written(Made(seed=number, rate_per_s=rate).report(), tmp_path / "probes" / str(number))
+    base = written(BASE.report(), tmp_path / "base")
+    ended = run(compare_command, base, tmp_path / "probes", "--html", tmp_path / "c.html", "--gate")
+    assert ended.code == 4
+    assert "rate differs: 200/s and 200/s or 400/s" in ended.error
+
+
+def test_what_differs_in_a_later_run_only_is_noted(tmp_path: Path) -> None:
+    machines = ("One, 2 cores", "Another, 4 cores")
+    for number, machine in enumerate(machines):
+        written(Made(seed=number, machine=machine).report(), tmp_path / "runs" / str(number))
+    base = written(Made(machine=machines[0]).report(), tmp_path / "base")
+    ended = run(compare_command, base, tmp_path / "runs", "--html", tmp_path / "c.html", "--json")
+    (found,) = (one for one in ended.document["differences"] if one["what"] == "machine")
+    assert found["candidate"] == "One, 2 cores or Another, 4 cores"
+
+
+def test_a_gate_that_can_tell_nothing_is_not_passed(tmp_path: Path) -> None:
+    short = replace(BASE, windows=4)
+    ended = against(replace(short, seed=2), "--gate", folder=tmp_path, base=short)
+    assert ended.code == 4
+    assert "measure longer" in ended.error
+
+
+def test_several_runs_are_not_stored_as_one(tmp_path: Path) -> None:
+    for number in range(2):
+        written(Made(seed=number).report(), tmp_path / "runs" / str(number))
+    base = written(BASE.report(), tmp_path / "base")
+    ended = run(compare_command, base, tmp_path / "runs", "--store", tmp_path / "kept.json")
+    assert ended.code == 2
+    assert "--store keeps one report" in ended.error
+    assert not (tmp_path / "kept.json").exists()
+
+
 def test_another_machine_is_noted_and_compared(tmp_path: Path) -> None:
     ended = against(Made(seed=2, machine="Another, 4 cores"), "--gate", folder=tmp_path)
     assert ended.code == 0

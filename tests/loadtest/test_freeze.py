@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from maas_loadtest.distribution import decode
+from maas_loadtest.distribution import read_distribution
 from maas_loadtest.report_model import LoadReport, read_report
 from tests.conftest import run_maas
 from tests.loadtest.stub_server import MODEL, Stub, stub_server
@@ -44,20 +44,24 @@ def true_us(percent: float, freeze_s: float, seconds: float) -> float:
 def test_a_freeze_shows_in_the_percentiles(tmp_path: Path) -> None:
     seconds = 10
     report, freeze_s = frozen_run("http", seconds, tmp_path)
-    response = decode(report.response.histogram)
+    response = read_distribution(report.response.histogram)
     # A tenth of the requests came while nobody answered: a generator that waits for answers sees a handful of them.
     # A busy machine only ever adds to that.
-    assert response.share_above(1e5) >= 0.97 * (freeze_s - 0.1) / seconds
+    late = response.counts[response.values_us > 1e5].sum()
+    assert late / response.total >= 0.97 * (freeze_s - 0.1) / seconds
     p99_us = response.percentile_us(99)
     assert p99_us is not None
     assert p99_us >= 0.97 * true_us(99, freeze_s, seconds)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # 40 s by the clock
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
-def test_percentiles_of_a_freeze_are_those_of_arithmetic(protocol: str, tmp_path: Path) -> None:
+def test_percentiles_of_a_freeze_are_no_less_than_those_of_arithmetic(protocol: str, tmp_path: Path) -> None:
+    """How much more they are depends on the machine: `python -m bench load` measures that on a quiet one."""
     seconds = 30
     report, freeze_s = frozen_run(protocol, seconds, tmp_path)
-    response = decode(report.response.histogram)
+    response = read_distribution(report.response.histogram)
     for percent in (99.0, 99.9):
-        assert response.percentile_us(percent) == pytest.approx(true_us(percent, freeze_s, seconds), rel=0.05)
+        found_us = response.percentile_us(percent)
+        assert found_us is not None
+        assert found_us >= 0.97 * true_us(percent, freeze_s, seconds)

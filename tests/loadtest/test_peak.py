@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +16,12 @@ from maas_loadtest import peak_probe
 from maas_loadtest.peak import Bounds, Limit, Peak, PeakStatus, Probe, search
 from maas_loadtest.peak_cli import peak as peak_command
 from maas_loadtest.report_model import Check, LoadReport, Status, Verdict
+from maas_loadtest.settings import API_KEY
 from tests.loadtest.commands import Ended, run, written
 from tests.loadtest.html_text import Page
 from tests.loadtest.made_reports import Made
+from tests.loadtest.running import is_alive, locusts_of, wait_until
+from tests.loadtest.stub_server import MODEL, stub_server
 
 BOUNDS = Bounds(start_per_s=50.0, lowest_per_s=1.0, highest_per_s=10_000.0, resolution=0.05)
 
@@ -95,13 +101,19 @@ def test_a_disturbed_load_test_is_made_again() -> None:
 
 
 def fake_runs(
-    monkeypatch: pytest.MonkeyPatch, report_at: Callable[[float], LoadReport], code: int = 0, words: str = ""
+    monkeypatch: pytest.MonkeyPatch,
+    report_at: Callable[[float], LoadReport],
+    code: int = 0,
+    words: str = "",
+    keys: list[str | None] | None = None,
 ) -> list[Sequence[str]]:
-    """Stands in for ``maas load run``; the command lines that it got."""
+    """Stands in for ``maas load run``; the command lines that it got. ``keys`` gets what each was given."""
     commands: list[Sequence[str]] = []
+    keys = [] if keys is None else keys
 
-    def fake(command: Sequence[str]) -> tuple[int, str]:
+    def fake(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
         commands.append(command)
+        keys.append(environment.get(API_KEY))
         if not code:
             folder = Path(command[command.index("--report") + 1])
             written(report_at(float(command[command.index("--rate") + 1])), folder)
@@ -144,6 +156,33 @@ def test_the_command_tells_the_peak_and_draws_the_knee(monkeypatch: pytest.Monke
     assert json.loads((tmp_path / "peak.json").read_text())["status"] == "FOUND"
     assert all(list(command[-2:]) == ["--url", "grpc://127.0.0.1:9"] for command in commands)
     assert len({command[command.index("--seed") + 1] for command in commands}) == len(commands)
+
+
+@pytest.mark.parametrize("form", [("--api-key", "not-for-everybody"), ("--api-key=not-for-everybody",)])
+def test_the_key_goes_to_the_load_tests_and_into_no_file(
+    form: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keys: list[str | None] = []
+    commands = fake_runs(monkeypatch, report_of(430.0), keys=keys)
+    words = ("--slo", "p99=20ms", "--model", "digits_cnn", *form, "--report", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["maas", "load", "peak", *words])
+    assert run(peak_command, *words).code == 0
+    assert set(keys) == {"not-for-everybody"}
+    assert not any("not-for-everybody" in word for command in commands for word in command)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert tmp_path / "peak.html" in files
+    assert not any(b"not-for-everybody" in path.read_bytes() for path in files)
+
+
+def test_a_folder_that_can_not_be_written_is_told_before_the_search(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    commands = fake_runs(monkeypatch, report_of(430.0))
+    (tmp_path / "file").write_text("")
+    ended = peaked(tmp_path / "file" / "report")
+    assert ended.code == 2
+    assert "can not be written" in ended.error
+    assert not commands
 
 
 def test_a_low_rate_is_measured_for_longer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -210,3 +249,20 @@ def test_ctrl_c_keeps_what_was_found(made_before: int, monkeypatch: pytest.Monke
     assert "interrupted" in ended.error
     assert len(json.loads((tmp_path / "peak.json").read_text())["probes"]) == made_before
     assert "interrupted" in Page((tmp_path / "peak.html").read_text()).text
+
+
+def test_sigterm_ends_the_load_test_under_way_too(tmp_path: Path) -> None:
+    options = ["--slo", "p99=1s", "--start", "40", "--duration", "60", "--report", str(tmp_path)]
+    with stub_server() as stub:
+        command = [sys.executable, "-m", "maas_core", "load", "peak", *options, "--url", stub.http, "--model", MODEL]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: stub.requests() > 20)
+            descendants = locusts_of(process)
+            process.send_signal(signal.SIGTERM)
+            out, error = process.communicate(timeout=120)
+    assert process.returncode == 4
+    assert len(descendants) >= 2
+    assert not any(map(is_alive, descendants))
+    assert f"written: {tmp_path / 'peak.html'}" in out
+    assert "interrupted" in Page((tmp_path / "peak.html").read_text()).text
+    assert "Traceback" not in error

@@ -130,8 +130,7 @@ def test_closed_loops_are_called_so_and_keep_as_many_requests_under_way_as_there
     assert report.scenario.loop == "closed"
     assert report.schedule.arrivals == "closed"
     assert report.totals.items == 2 * report.totals.answered
-    # Little's law: rate times time is the number under way.
-    assert report.totals.achieved_per_s * report.service.mean_us / 1e6 == pytest.approx(3, rel=0.25)
+    assert max(window.in_flight for window in report.windows) == 3
 
 
 @pytest.mark.slow

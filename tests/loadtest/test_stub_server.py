@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +12,7 @@ import pytest
 
 from maas_client import Client
 from maas_client.errors import MaasClientError
-from maas_loadtest.distribution import decode
+from maas_loadtest.distribution import read_distribution
 from maas_loadtest.report_model import read_report
 from tests.conftest import run_maas
 from tests.loadtest.stub_server import MODEL, Stub, stub_server
@@ -63,19 +65,24 @@ def test_it_serves_one_at_a_time_where_told() -> None:
         assert time.perf_counter() - started >= 4 * 0.03
 
 
-def test_frozen_it_answers_nobody() -> None:
+def test_frozen_it_answers_nobody_and_afterwards_everybody() -> None:
     with stub_server() as stub, Client(stub.http, timeout_s=20) as client:
         client.infer(MODEL, x=X)
-        with stub.freezing(0, 0.5) as lengths_s:
-            slowest_s = 0.0
-            until = time.monotonic() + 1.0
-            while time.monotonic() < until:
-                started = time.perf_counter()
-                client.infer(MODEL, x=X)
-                slowest_s = max(slowest_s, time.perf_counter() - started)
-        assert lengths_s[0] >= 0.5
-        # Some time may pass between the signal and the next request.
-        assert slowest_s > 0.3
+        os.kill(stub.pid, signal.SIGSTOP)
+        try:
+            with Client(stub.http, timeout_s=0.3, retry=None) as hasty, pytest.raises(MaasClientError):
+                hasty.infer(MODEL, x=X)
+        finally:
+            os.kill(stub.pid, signal.SIGCONT)
+        assert (client.infer(MODEL, x=X)["y"] == X).all()
+
+
+def test_it_is_frozen_for_as_long_as_told_once_so_many_requests_have_come() -> None:
+    with stub_server() as stub, Client(stub.http, timeout_s=20) as client, stub.freezing(5, 0.2) as lengths_s:
+        while not lengths_s:
+            client.infer(MODEL, x=X)
+        assert stub.requests() >= 5
+        assert lengths_s[0] >= 0.2
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
@@ -88,7 +95,7 @@ def test_known_delays_are_found_again(protocol: str, tmp_path_factory: pytest.Te
         done = run_maas("load", "run", "steady", "--url", url, "--model", MODEL, *options, build=folder)
     assert (folder / "report.json").is_file(), done.stderr
     report = read_report(folder)
-    service = decode(report.service.histogram)
+    service = read_distribution(report.service.histogram)
     assert report.totals.errors == 0
     assert service.values_us[0] >= 20_000
     slow_from_us = service.percentile_us(91)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from maas_core.service_level import parse_service_level
-from maas_loadtest.distribution import decode
+from maas_loadtest.distribution import read_distribution
 from maas_loadtest.html_report import scales, units
 from maas_loadtest.html_report.figures import Curve, Figure, figure, histogram_figure, percentile_figure
 from maas_loadtest.html_report.svg import Chart, Points, Size
@@ -19,6 +19,8 @@ PHASES = (
     ("compute_output_us", "output", "c5"),
 )
 """Field of the server's figures, what it is called, and its colour."""
+_FEWEST_POINTS = 2
+"""Of a line."""
 
 
 def all_figures(report: LoadReport) -> list[Figure]:
@@ -30,6 +32,7 @@ def all_figures(report: LoadReport) -> list[Figure]:
         _percentiles,
         _stages,
         _server_over_time,
+        _batch_sizes_over_time,
         _batch_sizes,
         _versions,
     )
@@ -110,7 +113,7 @@ def _throughput(report: LoadReport) -> Figure | None:
 
 
 def _histogram(report: LoadReport) -> Figure | None:
-    response = decode(report.response.histogram)
+    response = read_distribution(report.response.histogram)
     if not response.total:
         return None
     marked = [
@@ -123,7 +126,7 @@ def _histogram(report: LoadReport) -> Figure | None:
 
 
 def _percentiles(report: LoadReport) -> Figure | None:
-    response, service = decode(report.response.histogram), decode(report.service.histogram)
+    response, service = read_distribution(report.response.histogram), read_distribution(report.service.histogram)
     if not response.total:
         return None
     curves = [Curve(service, "c6", "service time", dashed=True)] if service.total else []
@@ -167,7 +170,7 @@ def _stages(report: LoadReport) -> Figure | None:
 def _server_over_time(report: LoadReport) -> Figure | None:
     """Stacked means of each interval; several models are weighted by their requests."""
     times = sorted({entry.at_s for entry in report.server_windows if entry.requests})
-    if len(times) < 2:
+    if len(times) < _FEWEST_POINTS:
         return None
     stacked: list[tuple[float, list[float]]] = []
     for at_s in times:
@@ -187,6 +190,28 @@ def _server_over_time(report: LoadReport) -> Figure | None:
 
     note = "Mean of each interval per request, by Triton's own statistics, stacked."
     return figure("Time inside the server", note, [(style, words) for _, words, style in PHASES], draw)
+
+
+def _batch_sizes_over_time(report: LoadReport) -> Figure | None:
+    """A line for each model and version that executed anything."""
+    lines: dict[str, list[tuple[float, float | None]]] = {}
+    for entry in report.server_windows:
+        if entry.mean_batch:
+            name = f"{entry.model} version {entry.version}"
+            lines.setdefault(name, []).append((entry.at_s + entry.length_s / 2, entry.mean_batch))
+    if max(map(len, lines.values()), default=0) < _FEWEST_POINTS:
+        return None
+    styles = {name: f"c{number % 6 + 1}" for number, name in enumerate(lines)}
+    y = scales.linear([value for points in lines.values() for _, value in points], units.significant, "")
+
+    def draw(size: Size) -> Chart:
+        chart = Chart(size, time_scale(report), y, "Batch size over time")
+        for name, points in lines.items():
+            chart.line(points, styles[name], words=name)
+        return chart
+
+    note = "Rows of each execution on the server, mean of each interval."
+    return figure("Batch size over time", note, [(style, name) for name, style in styles.items()], draw)
 
 
 def _batch_sizes(report: LoadReport) -> Figure | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from maas_loadtest.compare import LOST, MEAN, THROUGHPUT, Change, Comparison
-from maas_loadtest.distribution import Distribution, decode, merged
+from maas_loadtest.distribution import Distribution, merged, read_distribution
 from maas_loadtest.html_report import scales, units
 from maas_loadtest.html_report.charts import limits_of, time_scale, windowed
 from maas_loadtest.html_report.figures import Curve, Figure, figure, histogram_figure, percentile_figure
@@ -171,7 +171,7 @@ def _figures(comparison: Comparison) -> Iterator[Figure]:
 
 
 def _response(reports: Sequence[LoadReport]) -> Distribution:
-    return merged(decode(report.response.histogram) for report in reports)
+    return merged(read_distribution(report.response.histogram) for report in reports)
 
 
 def _over_time(comparison: Comparison) -> Figure:

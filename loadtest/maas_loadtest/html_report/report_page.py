@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from maas_core.errors import WrongUse
 from maas_core.files import write_atomic
 from maas_loadtest.html_report import units
 from maas_loadtest.html_report.charts import all_figures, breakdown
@@ -28,13 +27,10 @@ def write_report_html(report: LoadReport, folder: Path) -> Path:
     """Writes ``report.html`` into ``folder``; its path.
 
     Raises:
-        WrongUse: the file cannot be written.
+        OSError: the file cannot be written.
     """
     path = folder / HTML_FILE
-    try:
-        write_atomic(path, report_html(report))
-    except OSError as error:
-        raise WrongUse(f"{path} cannot be written: {error.strerror or error}") from error
+    write_atomic(path, report_html(report))
     return path
 
 
