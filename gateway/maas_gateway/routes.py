@@ -2,8 +2,8 @@
 
 The fields are those of ``envoy.config.route.v3.RouteConfiguration``
 (https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/config/route/v3/route_components.proto). What the routes look at is
-set by the admission filter before them: ``x-maas-model`` and ``x-maas-sequence`` (what is called), ``x-maas-side``
-(where the sequence began).
+set by the admission filter before them: ``x-maas-model``, ``x-maas-version`` and ``x-maas-sequence`` (what is called),
+``x-maas-side`` (where the sequence began).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ ROUTES_NAME = "routes"
 SIDE_HEADER = "x-maas-side"
 _ADMITTED_HEADER = "x-maas-kind"
 _MODEL_HEADER = "x-maas-model"
+_VERSION_HEADER = "x-maas-version"
 _SEQUENCE_HEADER = "x-maas-sequence"
 _LOST: dict[Protocol, str] = {
     "http": '{"error":"the server that held the state of this sequence is gone; begin the sequence anew"}',
@@ -57,8 +58,9 @@ def _routes(protocol: Protocol, prefix: str, routing: Routing, settings: ProxySe
     make = _RouteMaker(protocol, prefix, settings)
     begun = [make.step("stable"), make.step("candidate") if routing.candidate is not None else make.lost_step()]
     models = [(model, split) for model, split in sorted(routing.splits.items()) if split.takes_part]
-    first = [make.first_step(model, split) for model, split in models]
-    return [*begun, *first, *(make.request(model, split) for model, split in models), make.any_request()]
+    first = [route for model, split in models for route in make.first_steps(model, split)]
+    requests = [route for model, split in models for route in make.requests(model, split)]
+    return [*begun, *first, *requests, make.any_request()]
 
 
 class _RouteMaker:
@@ -78,14 +80,25 @@ class _RouteMaker:
         body = {"inline_string": _LOST[self._protocol]}
         return {"match": self._match([_is(SIDE_HEADER, "candidate")]), "direct_response": {"status": 410, "body": body}}
 
-    def first_step(self, model: str, split: Split) -> Json:
-        """Tells ``lua/affinity.lua`` the weight; it then has the route chosen anew."""
-        metadata = {"filter_metadata": {FILTER_NAME: {"candidate_percent": split.candidate_percent}}}
-        route = self._route([_is(_MODEL_HEADER, model), _has(_SEQUENCE_HEADER)], self._to("stable"))
+    def first_steps(self, model: str, split: Split) -> list[Json]:
+        """Tell ``lua/affinity.lua`` the weight; it then has the route chosen anew."""
+        pinned = [self._first_step(model, [version], 100 * (side == "candidate")) for version, side in _pins(split)]
+        return [*pinned, self._first_step(model, [], split.candidate_percent)]
+
+    def _first_step(self, model: str, version: list[Json], candidate_percent: int) -> Json:
+        metadata = {"filter_metadata": {FILTER_NAME: {"candidate_percent": candidate_percent}}}
+        route = self._route([_is(_MODEL_HEADER, model), *version, _has(_SEQUENCE_HEADER)], self._to("stable"))
         return route | {"metadata": metadata}
 
-    def request(self, model: str, split: Split) -> Json:
-        """A request that belongs to no sequence."""
+    def requests(self, model: str, split: Split) -> list[Json]:
+        """Requests that belong to no sequence: first those that name a version, which only one of the servers has."""
+        pinned = [
+            self._route([_is(_MODEL_HEADER, model), version], self._to(side) | self._retries())
+            for version, side in _pins(split)
+        ]
+        return [*pinned, self._request(model, split)]
+
+    def _request(self, model: str, split: Split) -> Json:
         action = self._split(split) | self._retries()
         action["hash_policy"] = [_hash_of(header) for header in self._settings.sticky_headers]
         if split.mirror_percent:
@@ -148,6 +161,14 @@ class _RouteMaker:
 def _share(cluster: str, weight: int) -> Json:
     told = {"header": {"key": SIDE_HEADER, "value": "%UPSTREAM_METADATA(maas:side)%"}}
     return {"name": cluster, "weight": weight, "response_headers_to_add": [told]}
+
+
+def _pins(split: Split) -> list[tuple[Json, Side]]:
+    """Who names a version, and who has it."""
+    others: tuple[Json, Side] = (_has(_VERSION_HEADER), "stable")
+    if split.candidate_version is None:
+        return [others]
+    return [(_is(_VERSION_HEADER, str(split.candidate_version)), "candidate"), others]
 
 
 def _hash_of(header: str) -> Json:

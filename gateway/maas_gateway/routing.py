@@ -65,10 +65,13 @@ class Split(_Strict):
         candidate_percent: share of the callers, in percent, whom the candidate answers. Growing it moves callers to
             the candidate and never one back.
         mirror_percent: share of the requests, in percent, that are also asked of both servers to compare the answers.
+        candidate_version: the version that the candidate has. Who asks for it by number gets it from the candidate
+            while the split takes part; who asks for another one gets it from the stable server, whatever the share.
     """
 
     candidate_percent: Percent = 0
     mirror_percent: Percent = 0
+    candidate_version: Annotated[int, Field(ge=1)] | None = None
 
     @property
     def takes_part(self) -> bool:

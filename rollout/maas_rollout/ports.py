@@ -100,12 +100,14 @@ class Gateway(Protocol):
     """The one that routes callers."""
 
     def set_split(
-        self, models: Sequence[str], candidate: Address | None, *, percent: int = 0, mirror_percent: int = 0
+        self, models: Mapping[str, int], candidate: Address | None, *, percent: int = 0, mirror_percent: int = 0
     ) -> bool:
         """Routes that share of the callers of each of ``models`` to ``candidate``, and waits until it is in effect.
 
-        Without a candidate these models have no split, and the gateway knows no second server. It waits also where
-        nothing is to be changed: a call that was killed before may have written it and not seen it in effect.
+        ``models`` says which version the candidate has of each: who asks for that one by number gets it there, who asks
+        for another one from the stable server. Without a candidate these models have no split, and the gateway knows no
+        second server. It waits also where nothing is to be changed: a call that was killed before may have written it
+        and not seen it in effect.
 
         Returns:
             Whether anything changed: applying what is applied already changes nothing.

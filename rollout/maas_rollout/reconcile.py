@@ -48,7 +48,7 @@ def reconcile(world: World) -> list[str]:
         step.apply(world)
     if not _may_run(state):
         if state.settings.use_gateway and world.gateway.is_free_for(world.models):
-            world.gateway.set_split(world.models, None)
+            world.gateway.set_split(world.versions, None)
         world.candidate.stop(state.settings.drain_s)
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,15 @@ class RoutedGateway:
         self._state_dir = state_dir
 
     def set_split(
-        self, models: Sequence[str], candidate: Address | None, *, percent: int = 0, mirror_percent: int = 0
+        self, models: Mapping[str, int], candidate: Address | None, *, percent: int = 0, mirror_percent: int = 0
     ) -> bool:
         """See :class:`maas_rollout.ports.Gateway`."""
         before = self._routing()
-        split = Split(candidate_percent=percent, mirror_percent=mirror_percent)
-        revision = update_routing(self._state_dir, lambda routing: _routed(routing, models, candidate, split))
+        splits = {
+            model: Split(candidate_percent=percent, mirror_percent=mirror_percent, candidate_version=version or None)
+            for model, version in models.items()
+        }
+        revision = update_routing(self._state_dir, lambda routing: _routed(routing, candidate, splits))
         wait_applied(self._state_dir, revision, _APPLY_TIMEOUT_S)
         return before != self._routing()
 
@@ -81,20 +84,20 @@ class RoutedGateway:
             return
 
 
-def _is_free_for(routing: Routing, models: Sequence[str]) -> bool:
+def _is_free_for(routing: Routing, models: Iterable[str]) -> bool:
     return routing.candidate is None or set(routing.splits) <= set(models)
 
 
-def _routed(routing: Routing, models: Sequence[str], candidate: Address | None, split: Split) -> Routing:
-    """The routing with another split of ``models``.
+def _routed(routing: Routing, candidate: Address | None, splits: Mapping[str, Split]) -> Routing:
+    """The routing with other splits of these models.
 
     Raises:
         NotReachable: where the second server is another rollout's.
     """
-    if not _is_free_for(routing, models):
-        others = ", ".join(sorted(set(routing.splits) - set(models)))
+    if not _is_free_for(routing, splits):
+        others = ", ".join(sorted(routing.splits.keys() - splits.keys()))
         raise NotReachable(f"the gateway's second server is that of a rollout of {others}", "wait for it to end")
     if candidate is None:
         return Routing(stable=routing.stable)
     upstream = Upstream(http=candidate.http, grpc=candidate.grpc)
-    return Routing(stable=routing.stable, candidate=upstream, splits=dict.fromkeys(models, split))
+    return Routing(stable=routing.stable, candidate=upstream, splits=dict(splits))

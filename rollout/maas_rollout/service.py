@@ -301,7 +301,7 @@ def _require_reachable(world: World) -> None:
             f"see `maas status`, and `maas rollout reconcile {world.state.model}` for what was released before",
         )
     if world.state.settings.use_gateway and world.gateway.is_free_for(world.models):
-        world.gateway.set_split(world.models, None)
+        world.gateway.set_split(world.versions, None)
 
 
 def _require_none_active(models: Mapping[str, Member]) -> None:

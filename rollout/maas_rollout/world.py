@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from maas_core.errors import ExitCode, MaasError, NotReachable
+from maas_core.releases import NOT_SERVED
 from maas_rollout.journal import Journal
 from maas_rollout.ports import Candidate, Clock, Gate, GateContext, Gateway, LoadTest, Server
 from maas_rollout.state import RolloutState, apply, fold
@@ -54,6 +55,11 @@ class World:
     def models(self) -> list[str]:
         """The models that are released together."""
         return list(self.state.members)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The versions that are to serve, by model; 0 for one that is not published yet."""
+        return {model: self.state.to.get(model, NOT_SERVED) for model in self.models}
 
     def refresh(self) -> RolloutState:
         """Reads anew where the rollout stands, as another process may have left it."""

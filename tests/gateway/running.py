@@ -68,15 +68,17 @@ class HttpCaller:
         headers: Mapping[str, str] | None = None,
         parameters: Mapping[str, Any] | None = None,
         row: tuple[float, ...] = ROW,
+        version: str = "",
     ) -> Reply:
         tensor = {"name": "x", "shape": [1, len(row)], "datatype": "FP32", "data": list(row)}
         body = {"inputs": [tensor], **({"parameters": dict(parameters)} if parameters else {})}
-        self._connection.request("POST", f"/v2/models/{model}/infer", json.dumps(body), dict(headers or {}))
+        path = f"/v2/models/{model}/versions/{version}/infer" if version else f"/v2/models/{model}/infer"
+        self._connection.request("POST", path, json.dumps(body), dict(headers or {}))
         answer = self._connection.getresponse()
         text = answer.read().decode()
-        version = json.loads(text)["model_version"] if answer.status == 200 else ""
+        answered_by = json.loads(text)["model_version"] if answer.status == 200 else ""
         side, retry_after = (answer.getheader(name, "") for name in ("x-maas-side", "retry-after"))
-        return Reply(answer.status, version, side, text, retry_after)
+        return Reply(answer.status, answered_by, side, text, retry_after)
 
     def close(self) -> None:
         self._connection.close()
@@ -102,11 +104,13 @@ class GrpcCaller:
         headers: Mapping[str, str] | None = None,
         parameters: Mapping[str, Any] | None = None,
         row: tuple[float, ...] = ROW,
+        version: str = "",
     ) -> Reply:
         import numpy as np
 
         request = pb.ModelInferRequest(
             model_name=model,
+            model_version=version,
             inputs=[{"name": "x", "datatype": "FP32", "shape": [1, len(row)]}],
             raw_input_contents=[np.array(row, np.float32).tobytes()],
         )
@@ -160,7 +164,7 @@ class Gateway:
 
     def split(self, stable: Stub, candidate: Stub, percent: int, mirror_percent: int = 0) -> None:
         """Sends that share of the callers of the stubs' model to the candidate."""
-        split = Split(candidate_percent=percent, mirror_percent=mirror_percent)
+        split = Split(candidate_percent=percent, mirror_percent=mirror_percent, candidate_version=2)
         self.route(Routing(stable=upstream(stable), candidate=upstream(candidate), splits={MODEL: split}))
 
     def event(self, name: str) -> dict[str, Any]:

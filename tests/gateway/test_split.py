@@ -95,6 +95,33 @@ def test_only_the_model_that_is_split_goes_to_the_candidate(gateway: Gateway, se
             assert caller.infer(MODEL).version == STABLE
 
 
+@pytest.mark.parametrize("percent", [1, 50, 100])
+def test_who_names_a_version_gets_it_from_the_server_that_has_it(
+    gateway: Gateway, servers: tuple[Stub, Stub], percent: int
+) -> None:
+    gateway.split(*servers, percent, mirror_percent=0)
+    sides = {STABLE: "stable", CANDIDATE: "candidate"}
+    with gateway.callers() as callers:
+        for caller in callers:
+            for version, side in sides.items():
+                replies = [caller.infer(version=version, headers={"x-caller-id": f"caller-{i}"}) for i in range(10)]
+                assert {(reply.version, reply.side) for reply in replies} == {(version, side)}
+
+
+@pytest.mark.parametrize("percent", [1, 100])
+def test_a_sequence_that_names_a_version_lives_on_the_server_that_has_it(
+    gateway: Gateway, servers: tuple[Stub, Stub], percent: int
+) -> None:
+    gateway.split(*servers, percent)
+    with gateway.callers() as callers:
+        for caller in callers:
+            for version in (STABLE, CANDIDATE):
+                for sequence in range(1, 9):
+                    step = {"sequence_id": sequence}
+                    begun = caller.infer(version=version, parameters={**step, "sequence_start": True})
+                    assert (begun.version, caller.infer(version=version, parameters=step).version) == (version, version)
+
+
 def connections(gateway: Gateway) -> int:
     """How many Envoy has taken of callers so far."""
     return int(EnvoyAdmin(gateway.ready["admin"]).stats("^http.gateway.downstream_cx_total$").popitem()[1])

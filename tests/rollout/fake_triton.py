@@ -264,7 +264,7 @@ class FakeGateway:
             self._cell.update(splits={}, candidate=None)
 
     def set_split(
-        self, models: Sequence[str], candidate: Address | None, *, percent: int = 0, mirror_percent: int = 0
+        self, models: Mapping[str, int], candidate: Address | None, *, percent: int = 0, mirror_percent: int = 0
     ) -> bool:
         before = self._cell.read()
         splits = {} if candidate is None else {model: [percent, mirror_percent] for model in models}

@@ -97,6 +97,7 @@ class TestMeteringLines:
             {"status": 400, "refused": "shape"},
             {"status": 0, "flags": "DC"},
             {"protocol": "grpc", "grpc_status": 16},
+            {"status": 400, "version": "1"},
         ],
     )
     def test_what_no_server_is_to_blame_for_does_not_count(self, changes: dict[str, Any]) -> None:

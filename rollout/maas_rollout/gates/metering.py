@@ -151,7 +151,13 @@ class MeteringReader:
 
 
 def as_request(entry: dict[str, Any]) -> Request | None:
-    """A metering line as a request; ``None`` for one that no server had to answer, or whose caller left."""
+    """A metering line as a request; ``None`` for one that says nothing of either server.
+
+    That is one that no server had to answer, one whose caller left, and one whose caller named a version: it went to
+    the server that has it, which no chance has chosen.
+    """
+    if entry.get("version"):
+        return None
     side = entry.get("aimed_at") or entry.get("side")
     if side not in ("stable", "candidate") or entry.get("kind", "infer") != "infer" or entry.get("refused"):
         return None

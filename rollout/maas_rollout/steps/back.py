@@ -59,7 +59,7 @@ class RestoreTraffic:
         """Switches the callers; another rollout's split is left alone."""
         if not world.gateway.is_free_for(world.models):
             return False
-        return world.gateway.set_split(world.models, world.candidate.address(), percent=0)
+        return world.gateway.set_split(world.versions, world.candidate.address(), percent=0)
 
     def ensures(self, world: World) -> dict[str, Any]:
         """Nobody new comes to the candidate."""

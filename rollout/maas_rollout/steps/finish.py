@@ -72,6 +72,6 @@ def retire(world: World) -> bool:
         world.append("undrained", data)
     changed = False
     if world.state.settings.use_gateway and world.gateway.is_free_for(world.models):
-        changed = world.gateway.set_split(world.models, None)
+        changed = world.gateway.set_split(world.versions, None)
     world.candidate.stop(_STOP_DRAIN_S)
     return changed or runs
