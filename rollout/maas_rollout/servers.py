@@ -133,8 +133,9 @@ class CandidateServer(ServedView):
                 if time.monotonic() > deadline:
                     raise NotHeld(f"the candidate is not ready within {self._load_timeout_s:g} s", f"see {self.log}")
                 time.sleep(_POLL_S)
-        except NotHeld:
-            self.stop(0.0)
+        except BaseException:
+            # No caller is on it yet, whatever the reason: also Ctrl-C leaves none behind that nobody would find.
+            self._abandon(process)
             raise
 
     def stop(self, drain_timeout_s: float) -> None:
@@ -152,12 +153,20 @@ class CandidateServer(ServedView):
                 # The second one hurries.
                 time.sleep(_POLL_S)
                 os.kill(state.pid, signal.SIGTERM)
-        deadline = time.monotonic() + drain_timeout_s + _KILL_AFTER_S
-        while not owner_is_gone(state.owner):
-            _reap(state.pid)
-            if time.monotonic() > deadline:
-                raise NotReachable(f"the candidate (process {state.pid}) does not stop", f"end it, see {self.log}")
-            time.sleep(_POLL_S)
+        if _is_gone_within(state, drain_timeout_s + _KILL_AFTER_S):
+            return
+        # It hangs. Its Triton ends with it: the process that guards Triton sees to that.
+        with suppress(ProcessLookupError):
+            os.kill(state.pid, signal.SIGKILL)
+        if not _is_gone_within(state, _KILL_AFTER_S):
+            raise NotReachable(f"the candidate (process {state.pid}) does not stop", f"end it, see {self.log}")
+
+    def _abandon(self, process: subprocess.Popen[bytes]) -> None:
+        """Ends a candidate that was just started, also one that has written no state file yet."""
+        self.stop(0.0)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
     def _state(self) -> ServeState | None:
         for state in read_states():
@@ -174,10 +183,9 @@ class CandidateServer(ServedView):
             command += ["--pin", f"{model}={version}"]
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        return self._process
 
     def _has_ready(self, versions: Mapping[str, int]) -> bool:
         state = self._state()
@@ -215,3 +223,13 @@ def _reap(pid: int) -> None:
     """A child of this very process stays a zombie until it is waited for."""
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
+
+
+def _is_gone_within(state: ServeState, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not owner_is_gone(state.owner):
+        _reap(state.pid)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True

@@ -42,7 +42,7 @@ class Weight:
 
     def apply(self, world: World) -> bool:
         """Switches the callers."""
-        return world.gateway.set_split(world.models, world.candidate.address(), percent=self._percent)
+        return world.gateway.set_split(world.versions, world.candidate.address(), percent=self._percent)
 
     def ensures(self, world: World) -> dict[str, Any]:
         """The split is in effect, and the gates say go."""
@@ -69,7 +69,7 @@ class Shadow:
     def apply(self, world: World) -> bool:
         """Mirrors."""
         percent = world.state.settings.mirror_percent
-        return world.gateway.set_split(world.models, world.candidate.address(), mirror_percent=percent)
+        return world.gateway.set_split(world.versions, world.candidate.address(), mirror_percent=percent)
 
     def ensures(self, world: World) -> dict[str, Any]:
         """The gates say go."""
@@ -91,7 +91,7 @@ class ReturnTraffic:
 
     def apply(self, world: World) -> bool:
         """Switches the callers; the candidate stays known to the gateway."""
-        return world.gateway.set_split(world.models, world.candidate.address(), percent=0)
+        return world.gateway.set_split(world.versions, world.candidate.address(), percent=0)
 
     def ensures(self, world: World) -> dict[str, Any]:
         """Nobody new comes to the candidate."""
@@ -103,16 +103,20 @@ class ReturnTraffic:
 def hold(world: World, step: str) -> dict[str, Any]:
     """Holds a share while gates judge; returns their evidence when all say go after at least one interval.
 
+    Time in which the rollout is paused is time of neither the interval nor the hold limit.
+
     Raises:
         NotHeld: where one says back, the candidate is gone, or nothing is proven within the hold limit.
     """
     settings = world.state.settings
     gates = world.gates_for(_context(world))
-    since, began = world.clock.now(), world.clock.monotonic_s()
-    next_look, told = began, ""
+    since, now = world.clock.now(), world.clock.monotonic_s()
+    held_s, next_look, told = 0.0, now, ""
     while True:
         world.poll()
-        now = world.clock.monotonic_s()
+        before, now = now, world.clock.monotonic_s()
+        if not world.state.paused:
+            held_s += now - before
         if now >= next_look:
             next_look = now + min(_JUDGE_S, max(settings.interval_s / 4, 0.05))
             judgement = _ask_all(gates, world, since)
@@ -121,7 +125,6 @@ def hold(world: World, step: str) -> dict[str, Any]:
                 _note(world, step, judgement)
             if judgement.verdict == "back":
                 raise NotHeld("; ".join(judgement.reasons))
-            held_s = world.clock.monotonic_s() - began
             if not world.state.paused and held_s >= settings.interval_s:
                 if judgement.verdict == "go":
                     return judgement.evidence
