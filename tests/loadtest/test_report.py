@@ -67,6 +67,7 @@ def test_the_page_fetches_nothing_and_runs_nothing() -> None:
         "Histogram of response times",
         "Percentiles",
         "Time inside the server",
+        "Batch size over time",
         "Batch sizes",
     ],
 )
@@ -101,6 +102,11 @@ def test_versions_get_a_chart_once_they_change() -> None:
     assert len([one for one in told if "version 2: 200/s" in one]) == 4
     assert "1 (1,200), 2 (800)" in changed.text
     assert all(chart.get("aria-label") != "Versions that answered" for chart in page_of(Made()).charts)
+
+
+def test_the_batch_size_is_told_over_time() -> None:
+    told = page_of(Made(windows=4)).told("Batch size over time")
+    assert told == [f"digits_cnn version 1: 2 at {at_s}" for at_s in (0.5, 1.5, 2.5, 3.5)]
 
 
 def test_dropped_requests_and_errors_show_in_the_chart_of_the_throughput() -> None:

@@ -85,7 +85,8 @@ def test_it_is_frozen_for_as_long_as_told_once_so_many_requests_have_come() -> N
         assert lengths_s[0] >= 0.2
 
 
-@pytest.mark.parametrize("protocol", ["http", "grpc"])
+# The freeze is measured over HTTP, and each such run takes 10 s.
+@pytest.mark.parametrize("protocol", [pytest.param("http", marks=pytest.mark.slow), "grpc"])
 def test_known_delays_are_found_again(protocol: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Every tenth answer takes 60 ms, all others 20 ms; a busy machine only ever adds to that."""
     folder = tmp_path_factory.mktemp("run")
