@@ -59,10 +59,20 @@ def run_maas(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test that wants trained models waits for them, and on a busy machine for minutes."""
+    """Tests that wait for trained models may take their time, and come in an order in which little is waited for.
+
+    One file that wants the catalogue goes first, so that one process makes it while the others do what needs none of
+    it; the other files that want it go last.
+    """
+    patient: list[Path] = []
     for item in items:
-        if {"journey", "catalogue"} & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if {"journey", "catalogue"} & fixtures:
+            # The first test that wants trained models waits for them, and on a busy machine for minutes.
             item.add_marker(pytest.mark.timeout(1800))
+        if "catalogue" in fixtures and item.path not in patient:
+            patient.append(item.path)
+    items.sort(key=lambda item: 2 if item.path in patient[1:] else int(item.path not in patient[:1]))
 
 
 @pytest.fixture
