@@ -8,8 +8,9 @@ from typing import Any
 from maas_core.errors import MaasError, NotReachable
 from maas_rollout.journal import JournalNotWritten
 from maas_rollout.plan import plan
-from maas_rollout.state import RolloutState
-from maas_rollout.steps.trial import StartCandidate
+from maas_rollout.state import PROMOTE, RolloutState
+from maas_rollout.steps.prepare import named
+from maas_rollout.steps.trial import StartCandidate, is_serving
 from maas_rollout.world import Interrupted, OutOfReach, Step, Turn, World
 
 _RETRY_S = 0.2
@@ -33,10 +34,31 @@ class Engine:
         What was applied and has to stand (the candidate, the share of the callers) is seen to first: a process that
         died may have left it half done, and the world may have changed since.
 
+        Whatever ends this process but SIGKILL, no caller stays on a candidate that nobody judges any more: where the
+        stable server still has what it served before, all callers are sent back to it. The candidate stays, and
+        ``resume`` gives it its share again.
+
         Raises:
-            Interrupted: where it can neither go on nor back now; ``resume`` goes on from there.
+            Interrupted: where it can neither go on nor back now, or this process was told to end; ``resume`` goes on
+                from there.
             JournalNotWritten: likewise; nothing was done that the journal does not announce.
         """
+        try:
+            return self._to_its_end()
+        except Interrupted:
+            raise
+        except KeyboardInterrupt as stopped:
+            callers = self._leave(str(stopped) or "Ctrl-C")
+            model = self._world.state.model
+            raise Interrupted(
+                f"stopped ({str(stopped) or 'Ctrl-C'}) at {self._world.state.begun or 'its resumption'}: {callers}",
+                f"`maas rollout resume {model}` goes on, `maas rollout abort {model}` goes back",
+            ) from stopped
+        except BaseException as error:
+            self._leave(f"{type(error).__name__}: {error}")
+            raise
+
+    def _to_its_end(self) -> RolloutState:
         standing = True
         self._world.refresh()
         while not self._world.state.outcome:
@@ -113,6 +135,31 @@ class Engine:
             f"mend it, then `maas rollout resume {state.model}`",
         ) from error
 
+    def _leave(self, why: str) -> str:
+        """Nobody judges from here on; returns what became of the callers."""
+        callers = self._send_callers_back()
+        try:
+            self._world.append("interrupted", {"why": why, "callers": callers})
+        except JournalNotWritten as error:
+            return f"{callers}; {error.message}"
+        return callers
+
+    def _send_callers_back(self) -> str:
+        world = self._world
+        try:
+            # A signal may have come between an entry and its effect on the state.
+            state = world.refresh()
+            if not state.settings.use_gateway or world.gateway.split(state.model) == (0, 0):
+                return "no caller is on the candidate"
+            if PROMOTE in state.touched:
+                return "callers stay on the candidate, which is proven: the stable server is changing its version"
+            if not is_serving(world.server, state.before):
+                return f"callers stay on the candidate: the stable server does not serve {named(state.before)}"
+            world.gateway.set_split(world.versions, world.candidate.address(), percent=0)
+        except (MaasError, OSError) as error:
+            return f"callers stay on the candidate: {error.message if isinstance(error, MaasError) else error}"
+        return "all callers are the stable server's again"
+
     def _end(self, state: RolloutState) -> None:
         outcome = PROMOTED if state.direction == "forward" else ROLLED_BACK
         self._world.append("end", {"outcome": outcome, "why": state.turned_because or state.why})
@@ -121,12 +168,15 @@ class Engine:
 def standing_steps(state: RolloutState) -> Sequence[Step]:
     """The steps that are done and whose effect must still stand, in the order in which to restore it.
 
-    Once the stable server has the new versions, and on the way back, callers need no second server any more.
+    Once the stable server has the new versions, and on the way back, callers need no second server any more. While
+    nobody judges it, the candidate gets none.
     """
     if state.outcome or state.is_promoted or state.direction == "back":
         return []
     steps = [step for step in plan(state) if step.name in state.done]
     candidate = [step for step in steps if step.name == StartCandidate.name]
+    if state.unattended:
+        return candidate
     traffic = [step for step in steps if is_traffic(step.name)]
     return [*candidate, *traffic[-1:]]
 

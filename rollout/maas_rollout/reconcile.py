@@ -46,6 +46,8 @@ def reconcile(world: World) -> list[str]:
     )
     for step in standing_steps(state):
         step.apply(world)
+    if state.unattended and state.settings.use_gateway and world.gateway.is_free_for(world.models):
+        world.gateway.set_split(world.versions, world.candidate.address(), percent=0)
     if not _may_run(state):
         if state.settings.use_gateway and world.gateway.is_free_for(world.models):
             world.gateway.set_split(world.versions, None)

@@ -19,6 +19,7 @@ from maas_rollout.lock import is_locked
 from maas_rollout.plan import plan
 from maas_rollout.shown import entry_in_words, plan_in_words
 from maas_rollout.state import RolloutState, fold
+from maas_rollout.stopping import stoppable
 
 _FOLLOW_S = 0.05
 
@@ -29,7 +30,7 @@ def listener(*, as_json: bool) -> Listener:
     def tell(entry: Entry) -> None:
         try:
             click.echo(json.dumps(asdict(entry)) if as_json else entry_in_words(entry))
-        except BrokenPipeError:
+        except OSError:
             # Who watched has gone; that is no reason to turn a rollout back, and the journal has it all.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -59,14 +60,15 @@ def finish(work: Callable[[], RolloutState | None], model: str, *, as_json: bool
 
     Raises:
         NotHeld: where the rollout went back and was not to.
-        MaasError: where somebody pressed Ctrl-C.
+        MaasError: where somebody pressed Ctrl-C, or ended this process otherwise.
     """
     try:
-        state = work()
+        with stoppable():
+            state = work()
     except KeyboardInterrupt as error:
+        # A rollout that this process itself took through its steps says so in its own words.
         raise MaasError(
-            f"stopped; {model} stands as it is, and nobody watches it",
-            f"`maas rollout resume {model}` goes on, `maas rollout abort {model}` goes back",
+            f"stopped; what was asked for of {model} stands", f"see `maas rollout status {model}`"
         ) from error
     if state is None:
         told = {"model": model, "outcome": "nothing to do"}

@@ -74,6 +74,7 @@ def _what(entry: Entry) -> str:
         "turn": lambda: f"turned {'back' if data['to'] == 'back' else 'to promotion'}{_because(data)}",
         "paused": lambda: f"paused{_because(data)}",
         "resumed": lambda: f"resumed{_because(data)}",
+        "interrupted": lambda: f"interrupted, {data['callers']}: {data['why']}",
         "taken_over": lambda: f"taken over from {', '.join(sorted(set(data['from'].values())))}, which is gone",
         "refused": lambda: f"{data['action']} is refused: {data['because']}",
         "undrained": lambda: f"sequences on the {data['side']} server that did not end: {', '.join(data['sequences'])}",

@@ -65,7 +65,8 @@ def start(
     """Take a new version of MODEL in front of its users, step by step.
 
     Ends with 0 when it is promoted, with 1 when it was taken back, with 3 when it stands still because a server or the
-    gateway does not answer. Ctrl-C leaves everything as it is: `maas rollout resume` goes on, `abort` goes back.
+    gateway does not answer. Ctrl-C (or SIGTERM, SIGHUP) sends the callers back to the stable server and leaves the rest
+    as it is: `maas rollout resume` goes on, `abort` goes back.
     """
     from maas_core.layout import build_dir
     from maas_rollout.running import finish, listener, show_plan

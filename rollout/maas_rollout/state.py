@@ -11,8 +11,12 @@ The kinds of entries, and what their ``data`` holds:
 ``judged``       ``step``, ``verdict``, ``reasons`` and ``evidence`` by gate: whenever the verdict changes
 ``turn``         ``to``: ``back`` (to the versions before) or ``promote`` (no further weights); ``why``
 ``paused``       by whom is in ``who``; ``why``
-``resumed``      likewise; ``taken_over_from`` where a process died
-``end``          ``outcome`` (promoted, rolled back, nothing to do), ``why``, ``undrained`` sequences by server
+``resumed``      likewise
+``interrupted``  the process ends in order, or by an error that nobody foresaw; ``why``, what became of the ``callers``
+``taken_over``   ``from``: whose process died with the locks, by model
+``refused``      a wish that could not be done, ``because``
+``undrained``    ``sequences`` on a ``side`` that did not end in time
+``end``          ``outcome`` (promoted, rolled back), ``why``
 ===============  ======================================================================================================
 """
 
@@ -58,6 +62,7 @@ class RolloutState:
         begun: the step that was begun last and is not done.
         touched: every step that was ever begun.
         promoting: whether people asked to leave out the remaining weights.
+        unattended: whether its process ended in order and left the callers to the stable server.
         outcome: how it ended; empty while it goes on.
     """
 
@@ -78,6 +83,7 @@ class RolloutState:
     direction: Direction = "forward"
     promoting: bool = False
     paused: bool = False
+    unattended: bool = False
     turned_because: str = ""
     verdict: dict[str, Any] = field(default_factory=dict)
     outcome: str = ""
@@ -141,8 +147,12 @@ def apply(state: RolloutState, entry: Entry) -> None:
         state.verdict = data
     elif entry.kind == "turn":
         _turn(state, data)
-    elif entry.kind in ("paused", "resumed"):
-        state.paused = entry.kind == "paused"
+    elif entry.kind == "paused":
+        state.paused = True
+    elif entry.kind == "resumed":
+        state.paused = state.unattended = False
+    elif entry.kind == "interrupted":
+        state.unattended = True
     elif entry.kind == "end":
         state.outcome, state.ended_at = data["outcome"], entry.at
 
@@ -155,7 +165,7 @@ def _step_done(state: RolloutState, data: Mapping[str, Any]) -> None:
 
 
 def _turn(state: RolloutState, data: Mapping[str, Any]) -> None:
-    state.begun = ""
+    state.begun, state.unattended = "", False
     if data["to"] == "back":
         state.direction, state.turned_because, state.paused = "back", data["why"], False
     else:

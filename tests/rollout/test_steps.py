@@ -281,30 +281,6 @@ def test_people_may_pause_promote_and_turn_back_a_rollout_that_another_process_w
     assert world.clock.passed_s - passed_s[0] < 10.0, "no interval was held after people asked for the promotion"
 
 
-def test_a_long_pause_is_no_time_in_which_nothing_was_proven(world: FakeWorld, better: Path) -> None:
-    """The gates do not decide while it is paused, and for a moment after."""
-    world.gate = [*[Judgement("hold", ["too few requests"])] * 12, Judgement("go")]
-    resumed_at_s: list[float] = []
-
-    def wish(entry: Entry) -> None:
-        state = states_of("double")[-1]
-        if (entry.kind, entry.data.get("step")) == ("begin", "weight-50"):
-            ask(state, "pause", "lunch")
-        elif entry.kind == "paused":
-            world.clock.passed_s += 5.0
-        elif entry.kind == "judged" and state.paused:
-            ask(state, "resume", "after lunch")
-        elif entry.kind == "resumed":
-            resumed_at_s.append(world.clock.passed_s)
-
-    rollouts = Rollouts(world.ports, wish)
-    planned = rollouts.plan_release("double", [better], world.stable.repository, settings(hold_s=4.0), "")
-    state = rollouts.start(planned)
-    assert state is not None
-    assert resumed_at_s
-    assert state.outcome == "promoted", state.turned_because
-
-
 def test_a_rollback_while_the_candidate_serves_is_routing_only(world: FakeWorld, better: Path) -> None:
     kinds: list[tuple[str, str]] = []
 
