@@ -93,7 +93,9 @@ class Coordinator:
             check_writable(self._settings.report)
             self._job = make_job(self._scenario, self._settings)
         except click.ClickException as error:
-            self._fail(error.format_message(), error.exit_code)
+            # 1 is for an objective that was measured and is not held: a gate must not take a damaged bundle for that.
+            is_bundle = error.exit_code == ExitCode.NOT_HELD
+            self._fail(error.format_message(), ExitCode.WRONG_USE if is_bundle else error.exit_code)
             return
         self._statistics = statistics_of(self._job.endpoint, self._job.headers)
         names = self._crew.names()

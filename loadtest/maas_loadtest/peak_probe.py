@@ -27,6 +27,8 @@ _TOO_SHORT = "too short to tell"
 _DEFAULT_PERCENT = 99.0
 _SPARE = 1.15
 """More requests than the objective's percentile needs, as Poisson arrivals vary in number."""
+_PROGRAM = "maas load: "
+"""How an error of the command begins on a terminal."""
 _PASSED_ON = (ExitCode.WRONG_USE, ExitCode.NOT_REACHABLE)
 
 
@@ -75,11 +77,13 @@ class Prober:
         code, words = _run(command, {**os.environ, **({API_KEY: self.api_key} if self.api_key else {})})
         if code in _PASSED_ON:
             kind = WrongUse if code == ExitCode.WRONG_USE else NotReachable
-            raise kind(words.removeprefix("Error: "))
+            raise kind(words.removeprefix(_PROGRAM))
         try:
             report = read_report(folder)
         except WrongUse as error:
-            raise MaasError(f"the load test at {rate_per_s:g}/s ended without a report: {words}") from error
+            raise MaasError(
+                f"the load test at {rate_per_s:g}/s ended without a report: {words.removeprefix(_PROGRAM)}"
+            ) from error
         return judged(report, rate_per_s, self.percent, folder, confirms=confirms)
 
 

@@ -31,6 +31,7 @@ DELAY_MS = 10
 KEY = "not-for-everybody"
 LONGER = ("--duration", "8", "--warmup", "0.3", "--min-duration", "3", "--min-requests", "20")
 """Enough for a freeze that comes late on a busy machine."""
+FILES = {"wrong": "wrong.npz", "broken": "broken.jsonl", "damaged": "damaged"}
 UNSTABLE = ("delayed by", "distances", "throughput", "generator CPU", "achieved")
 """Beginnings of conditions that other processes on the machine may spoil."""
 
@@ -198,6 +199,7 @@ class TestBadInput:
             (("server", "--url", "{grpc}", "--model", "nobody"), 2, "nobody"),
             (("server", "--url", "{http}", "--model", MODEL, "--inputs", "{wrong}"), 2, "wants FP32"),
             (("replay", "--url", "{http}", "--trace", "{broken}"), 2, "line 2"),
+            (("server", "--url", "{http}", "--model", MODEL, "--repository", "{damaged}"), 2, "is not a manifest"),
             pytest.param(
                 ("sequences", "--url", "{http}", "--model", MODEL), 2, "keeps no state", marks=pytest.mark.slow
             ),
@@ -208,7 +210,10 @@ class TestBadInput:
     ) -> None:
         np.savez(tmp_path / "wrong.npz", x=np.zeros((1, 99), np.float32))
         (tmp_path / "broken.jsonl").write_text('{"at_s": 0, "model": "stub"}\n{"at_s":\n')
-        files = {"wrong": tmp_path / "wrong.npz", "broken": tmp_path / "broken.jsonl"}
+        bundle = tmp_path / "damaged" / MODEL / "1"
+        bundle.mkdir(parents=True)
+        (bundle / "manifest.json").write_text("{}")
+        files = {name: tmp_path / f for name, f in FILES.items()}
         ran = load(tmp_path, *(word.format(grpc=stub.grpc, http=stub.http, **files) for word in arguments))
         assert ran.code == code
         assert said in ran.error
