@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.rollout.simulated import START, Behaviour, Scene, SimulatedTraffic, requests, verdicts
 
+from maas_rollout.gates import gates_for
 from maas_rollout.gates.blocks import Blocks
 from maas_rollout.gates.comparing import ComparingGate
 from maas_rollout.gates.error_rate import ErrorRateGate
 from maas_rollout.gates.latency import LatencyGate
 from maas_rollout.gates.metering import Request
+from maas_rollout.gates.objective import ObjectiveGate
 from maas_rollout.gates.sequential import LARGER, Marked, ShareTest
 from maas_rollout.gates.settings import GateSettings
 from maas_rollout.gates.throughput import ThroughputGate
+from maas_rollout.ports import Address, GateContext, Objective
 
 SETTINGS = GateSettings()
+OBJECTIVE = Objective(p99_ms=20.0, error_rate=0.001)
 GATES = (ErrorRateGate, LatencyGate, ThroughputGate)
 SHARES = (0.05, 0.25, 0.5)
 ALIKE = Behaviour()
@@ -129,6 +134,37 @@ def test_a_proof_from_few_requests_is_not_enough() -> None:
     assert judgement.evidence["evidence_good"] > settings.proof
     assert judgement.verdict == "hold"
     assert "fewer than 100 requests" in judgement.reasons[0]
+
+
+def against_objective(traffic: Any) -> ObjectiveGate:
+    return ObjectiveGate(traffic, SETTINGS, lambda: False, OBJECTIVE)
+
+
+QUICK = replace(ALIKE, slow_share=0.0, hiccups_per_min=0.0)
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize(
+    "candidate", [replace(QUICK, p50_ms=10, spread=0.5), replace(QUICK, errors=0.02)], ids=["p99", "errors"]
+)
+def test_who_misses_the_objective_that_the_stable_keeps_goes_back(candidate: Behaviour, share: float) -> None:
+    for seed in range(3):
+        assert "back" in verdicts(against_objective, Scene(QUICK, candidate, share=share), seed), seed
+
+
+@pytest.mark.parametrize("stable", [QUICK, replace(ALIKE, slow_share=0.05, errors=0.02, hiccups_per_min=10)])
+def test_an_objective_that_both_keep_or_both_miss_sends_nobody_back(stable: Behaviour) -> None:
+    for seed in range(3):
+        assert "back" not in verdicts(against_objective, Scene(stable, stable, share=0.25), seed), seed
+
+
+def test_the_objective_of_a_rollout_binds_its_gates(tmp_path: Path) -> None:
+    address = Address("127.0.0.1:1", "127.0.0.1:2")
+    context = GateContext(
+        "digits", {"digits": 2}, tmp_path, tmp_path, lambda: address, lambda: address, OBJECTIVE, interval_s=1.0
+    )
+    (gate,) = (gate for gate in gates_for(context) if gate.name == "objective")
+    assert gate.judge("digits", START).evidence["p99_ms"] == OBJECTIVE.p99_ms
 
 
 def test_a_slow_moment_of_the_machine_is_nobodys_fault() -> None:

@@ -12,6 +12,7 @@ from maas_rollout.gates.answers import GoldenGate, MirroredGate
 from maas_rollout.gates.error_rate import ErrorRateGate
 from maas_rollout.gates.latency import LatencyGate
 from maas_rollout.gates.memory import MemoryGate
+from maas_rollout.gates.objective import ObjectiveGate
 from maas_rollout.gates.restarts import RestartsGate
 from maas_rollout.gates.settings import GateSettings
 from maas_rollout.gates.throughput import ThroughputGate
@@ -48,6 +49,7 @@ def gates_for(context: GateContext, settings: GateSettings | None = None) -> Seq
         ErrorRateGate(traffic, settings, is_shadow),
         LatencyGate(traffic, settings, is_shadow, context.objective.p99_ms),
         ThroughputGate(traffic, settings, is_shadow),
+        ObjectiveGate(traffic, settings, is_shadow, context.objective),
         GoldenGate(lambda: _golden(context)),
         MirroredGate(context.gateway_state, settings, is_mirrored),
         MemoryGate(context.stable, context.candidate, settings),
