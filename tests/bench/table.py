@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.goals import LARGE, Goal, ratio, weight_copies
+from bench.markdown import table
 from bench.peers.peer import HTTP
 from bench.peers.python import FASTAPI
 from bench.peers.triton import NOOP_PEER, TRITON
@@ -41,7 +42,7 @@ def goal_table(found: Sequence[Goal]) -> list[str]:
         if goal.value is not None and not goal.valid:
             verdict = f"not valid: others took {goal.others:.0%}"
         rows.append([goal.what, f"{'≥' if goal.at_least else '≤'} {goal.bound:,g}", value, by_cpu, verdict])
-    return _table(["goal", "wanted", "found", "by CPU time", ""], rows)
+    return table(["goal", "wanted", "found", "by CPU time", ""], rows)
 
 
 def _model(records: Records, model: str) -> list[str]:
@@ -58,7 +59,7 @@ def _model(records: Records, model: str) -> list[str]:
             rows.append(_single("limit", wire, bound, width))
         rows.append([peer, wire, *_figures(records, model, peer, wire, callers)])
     counts = [text for count in callers for text in (f"{count} caller{'s' * (count > 1)}: 1/s", "p50 / p99 ms")]
-    return _table(["who", "over", *counts, "of the limit", "of in process", "× FastAPI", "CPU µs a request"], rows)
+    return table(["who", "over", *counts, "of the limit", "of in process", "× FastAPI", "CPU µs a request"], rows)
 
 
 def _single(who: str, how: str, rate: float, width: int, cpu: str = "") -> list[str]:
@@ -110,12 +111,4 @@ def _starts(records: Records) -> list[str]:
         "copies of the weights in one",
     ]
     note = [f"{name}: {size / _MIB:,.1f} MiB of weights" for name, size in records.weights_bytes.items()]
-    return [*_table(head, rows), "", "; ".join(note) + f". {TRITON.name} runs one process per instance."]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    lines = [head, ["-" * width for width in widths], *rows]
-    return [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in lines
-    ]
+    return [*table(head, rows), "", "; ".join(note) + f". {TRITON.name} runs one process per instance."]

@@ -10,8 +10,9 @@ import numpy as np
 
 from bench.load_programs.perf_analyzer import PerfAnalyzer
 from bench.loadgen import ours, perf
-from bench.loadgen.figures import Found, table
+from bench.loadgen.figures import Found
 from bench.loadgen.sleepers import INPUT, INSTANCES, SLEEP_MS, SLOW, TINY, WIDTH, serve_sleepers
+from bench.markdown import table
 
 CALLERS = 2
 _SHARE_OF_CAPACITY = 0.4

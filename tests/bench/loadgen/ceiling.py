@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.loadgen import ours
-from bench.loadgen.figures import Found, table
+from bench.loadgen.figures import Found
+from bench.markdown import table
 from tests.loadtest.stub_server import MODEL, stub_server
 
 CALLERS = 32

@@ -39,19 +39,3 @@ def of_latencies(tool: str, latencies_ms: Sequence[float], seconds: float) -> Fo
     """From every single latency; percentiles are latencies that occurred, as HdrHistogram has them."""
     p50, p99, p999 = np.percentile(latencies_ms, [50, 99, 99.9], method="inverted_cdf")
     return Found(tool, len(latencies_ms) / seconds, seconds, len(latencies_ms), float(p50), float(p99), float(p999))
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table, aligned for terminals."""
-    lines = [list(head), *map(list, rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-
-    def text(cells: Sequence[str]) -> str:
-        first, *others = (
-            cell.ljust(width) if not number else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        )
-        return f"| {' | '.join([first, *others])} |"
-
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return [text(lines[0]), rule, *map(text, lines[1:])]

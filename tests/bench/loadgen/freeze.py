@@ -15,7 +15,8 @@ import numpy as np
 
 from bench.load_programs.perf_analyzer import PerfAnalyzer
 from bench.loadgen import ours, perf, plain_locust
-from bench.loadgen.figures import Found, table
+from bench.loadgen.figures import Found
+from bench.markdown import table
 from tests.loadtest.stub_server import MODEL, Stub, stub_server
 
 RATE_PER_S = 100.0
