@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from maas_core.errors import NotReachable, WrongUse
 from maas_gateway.routing import Routing, Split, Upstream, read_routing, update_routing, wait_applied
+from maas_rollout.gates.metering import PATTERN, LineReader, seconds
 from maas_rollout.ports import Address, Side
 
 _APPLY_TIMEOUT_S = 5.0
-_USAGE = Path("usage") / "requests.jsonl"
-_LAST_LINES = 200_000
 
 
 class RoutedGateway:
@@ -55,15 +51,16 @@ class RoutedGateway:
 
         a sequence that has ended counts as alive until it would have expired.
         """
-        since = datetime.now(UTC) - timedelta(seconds=idle_s)
+        since_s = time.time() - idle_s
+        lines = LineReader(self._state_dir / "usage", PATTERN, since_s)
         return sorted(
             {
                 str(line["sequence"])
-                for line in self._requests()
+                for line in lines.new()
                 if line.get("sequence")
                 and line.get("side") == side
                 and line.get("model") in models
-                and datetime.fromisoformat(line["at"]) >= since
+                and seconds(line["at"]) >= since_s
             }
         )
 
@@ -72,16 +69,6 @@ class RoutedGateway:
             return read_routing(self._state_dir)
         except WrongUse as error:
             raise NotReachable(f"no gateway ran with the state {self._state_dir}", "start `maas gateway`") from error
-
-    def _requests(self) -> Iterator[dict[str, Any]]:
-        try:
-            with (self._state_dir / _USAGE).open(encoding="utf-8") as file:
-                for line in deque(file, maxlen=_LAST_LINES):
-                    # The last one may still be being written.
-                    if line.endswith("\n"):
-                        yield json.loads(line)
-        except FileNotFoundError:
-            return
 
 
 def _is_free_for(routing: Routing, models: Iterable[str]) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from maas_gateway.admission_settings import AdmissionSettings
+from maas_gateway.key_store import KeyStore
 from maas_gateway.routing import Routing
-from tests.gateway.running import Caller, Gateway, running_gateway, upstream
-from tests.loadtest.stub_server import Stub, stub_server
+from tests.gateway.running import Caller, Gateway, running_gateway, start_gateway, upstream
+from tests.loadtest.stub_server import MODEL, Stub, stub_server
 
 STABLE, CANDIDATE = "1", "2"
 IDS: list[int | str] = [*range(1, 41), *(f"talk {n}" for n in range(40))]
@@ -102,3 +105,20 @@ def test_sequences_stay_when_envoy_was_started_again_and_the_weight_is_the_same(
     gateway.event("envoy_back")
     with gateway.callers() as (http, _):
         assert {sequence: step(http, sequence) for sequence in IDS} == began
+
+
+def test_two_tenants_may_use_the_same_id(tmp_path: Path, servers: tuple[Stub, Stub]) -> None:
+    state = tmp_path / "state"
+    store = KeyStore(AdmissionSettings(state=state).keys_file)
+    keys = [{"x-api-key": store.create(tenant, (MODEL,))[1]} for tenant in ("acme", "umbra")]
+    start = {"sequence_id": 7, "sequence_start": True}
+    gateway = start_gateway(state, upstream(servers[0]), "--drain-timeout", "1")
+    try:
+        with gateway.callers() as (http, _):
+            for percent, key in zip((0, 100), keys, strict=True):
+                gateway.split(*servers, percent)
+                assert http.infer(headers=key, parameters=start).is_good
+            seen = [http.infer(headers=key, parameters={"sequence_id": 7}).version for key in keys]
+    finally:
+        gateway.stop()
+    assert seen == [STABLE, CANDIDATE]

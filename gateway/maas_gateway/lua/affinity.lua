@@ -8,9 +8,10 @@ local bit = require("bit")
 
 local affinity = {}
 
-local MODEL, SEQUENCE, START, SIDE = "x-maas-model", "x-maas-sequence", "x-maas-sequence-start", "x-maas-side"
+local TENANT, MODEL, SEQUENCE, START, SIDE =
+  "x-maas-tenant", "x-maas-model", "x-maas-sequence", "x-maas-sequence-start", "x-maas-side"
 local MOST_IN_A_GENERATION = 100000
--- A model's name and an id of Triton's, which has at most 128 characters; a longer one is none, and not worth memory.
+-- Names of a tenant and of a model, and an id of Triton's, which has at most 128 characters; a longer one is none, and not worth memory.
 local LONGEST_KEY_BYTES = 512
 local GENERATION_S = 3600
 
@@ -63,7 +64,8 @@ function affinity.follow(handle, headers)
   if id == nil then
     return
   end
-  local key = (headers:get(MODEL) or "") .. "\0" .. id
+  -- Two tenants may use the same id; neither moves the other's sequence.
+  local key = (headers:get(TENANT) or "") .. "\0" .. (headers:get(MODEL) or "") .. "\0" .. id
   local side = headers:get(START) ~= "1" and recall(key) or nil
   if side == nil then
     side = place(id, handle:metadata():get("candidate_percent") or 0)
