@@ -41,5 +41,25 @@ class Weights(click.ParamType[tuple[int, ...]]):
             self.fail(f"{value!r} are not per cents, e.g. 5,25,50,100", param, ctx)
 
 
+class Differences(click.ParamType[float | None]):
+    """A share, written as ``5%``; ``any`` is none that is too many."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        """See :class:`click.ParamType`."""
+        text = str(value).strip()
+        if text == "any":
+            return None
+        try:
+            share = float(text.removesuffix("%")) / 100
+        except ValueError:
+            share = 0.0
+        if not text.endswith("%") or not 0 < share < 1:
+            self.fail(f"{value!r} is not a share above 0% and below 100%, e.g. 5%, nor `any`", param, ctx)
+        return share
+
+
+DIFFERENCES = Differences()
 DURATION = Duration()
 WEIGHTS = Weights()

@@ -69,6 +69,7 @@ class GateContext:
         stable: asks for the stable server's address now; it may have been started again.
         candidate: likewise the candidate's; ``None`` where it is gone.
         interval_s: how long a weight is held at least.
+        max_different: the share of mirrored requests whose answers may differ; ``None``: all of them.
     """
 
     model: str
@@ -79,6 +80,7 @@ class GateContext:
     candidate: Callable[[], Address | None]
     objective: Objective
     interval_s: float
+    max_different: float | None = None
 
 
 class Gate(Protocol):

@@ -19,6 +19,7 @@ class Settings(BaseModel):
         load_rate_per_s: requests per second of the short load test.
         load_s: how long it measures; 0 leaves it out.
         mirror_percent: the share of requests that are mirrored and compared before the first weight; 0 leaves it out.
+        max_different: the share of these whose answers may differ; ``None``: all of them, as after a new training.
         keep: how many old versions stay in the repository.
         use_gateway: without one there are no weights: golden samples and load test alone decide.
         gateway_state: the gateway's state folder.
@@ -37,6 +38,7 @@ class Settings(BaseModel):
     load_rate_per_s: float = Field(20.0, gt=0)
     load_s: float = Field(10.0, ge=0)
     mirror_percent: int = Field(0, ge=0, le=100)
+    max_different: float | None = Field(None, gt=0, lt=1)
     keep: int = Field(5, ge=1)
     use_gateway: bool = True
     gateway_state: str

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from maas_core.layout import DEFAULT_REPOSITORY
-from maas_rollout.cli_types import DURATION, WEIGHTS
+from maas_rollout.cli_types import DIFFERENCES, DURATION, WEIGHTS
 
 if TYPE_CHECKING:
     from maas_rollout.settings import Settings
@@ -37,6 +37,14 @@ _PATH = click.Path(path_type=Path)
 @click.option("--slo", help="p99=20ms,errors=0.1%; by default the bundle's own objective.")
 @click.option("--shadow", is_flag=True, help="Compare answers to mirrored requests before the first callers come.")
 @click.option("--shadow-share", type=click.IntRange(1, 100), default=10, show_default=True, help="Per cent mirrored.")
+@click.option(
+    "--shadow-differences",
+    "max_different",
+    type=DIFFERENCES,
+    default="any",
+    show_default=True,
+    help="Of these may differ: 5%, or any (a new training answers otherwise; only failures count).",
+)
 @click.option("--keep", type=click.IntRange(min=1), default=5, show_default=True, help="Versions that stay.")
 @click.option("--load-rate", "load_rate_per_s", type=float, default=20.0, show_default=True, help="Short load test.")
 @click.option("--load-time", "load_s", type=DURATION, default="10s", show_default=True, help="0 leaves it out.")

@@ -81,7 +81,7 @@ def attempt(running: Stack, build: int, kind: str, steps: str, interval_s: float
     """One rollout, to its end. What answers wrongly is found by comparing: its rollout mirrors first."""
     bundle = make_version(running.work / "bundles", build, kind, factor=_FACTOR)
     # Without the load test, which would find some of them: what is tried here is the gates.
-    options = ["--load-time", "0s", *(["--shadow"] if kind == "wrong" else [])]
+    options = ["--load-time", "0s", *(["--shadow", "--shadow-differences", "5%"] if kind == "wrong" else [])]
     done = running.rollout(bundle, steps, interval_s, *options)
     entries = entries_of(running.journal, last_rollout(running.journal))
     end = next((entry for entry in entries if entry.kind == "end"), None)

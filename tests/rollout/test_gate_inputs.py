@@ -11,11 +11,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from tests.rollout.simulated import START
 
 from maas_core.errors import NotHeld, NotReachable
 from maas_gateway.routing import Routing, Split, Upstream, write_routing
+from maas_rollout.cli_types import DIFFERENCES
 from maas_rollout.gates import GateSettings, gates_for
 from maas_rollout.gates.answers import GoldenGate, MirroredGate
 from maas_rollout.gates.memory import MemoryGate, judge_samples, resident_bytes
@@ -165,9 +167,29 @@ class TestMirroredAnswers:
 
     def test_a_version_that_may_answer_otherwise_is_shown_and_let_on(self, tmp_path: Path) -> None:
         entry = {"at": START.isoformat(), "model": "digits", "equal": False, "worst": 0.25}
-        write(tmp_path / "mirror" / "differences.jsonl", [entry] * 40)
+        write(
+            tmp_path / "mirror" / "differences.jsonl", [{**entry, "stable_status": 200, "candidate_status": 200}] * 100
+        )
         judgement = MirroredGate(tmp_path, GateSettings(max_different=None), lambda: True).judge("digits", START)
         assert (judgement.verdict, judgement.evidence["worst"]) == ("go", 0.25)
+        assert "100 of 100 mirrored requests were answered otherwise, as any may be" in judgement.reasons[0]
+
+    def test_also_where_any_answer_may_differ_there_must_be_one(self, tmp_path: Path) -> None:
+        entry = {"at": START.isoformat(), "model": "digits", "equal": False, "worst": None}
+        write(
+            tmp_path / "mirror" / "differences.jsonl", [{**entry, "stable_status": 200, "candidate_status": 500}] * 20
+        )
+        judgement = MirroredGate(tmp_path, GateSettings(max_different=None), lambda: True).judge("digits", START)
+        assert judgement.verdict == "back"
+
+    @pytest.mark.parametrize(("written", "share"), [("any", None), ("5%", 0.05), ("0.5%", 0.005)])
+    def test_how_many_may_differ_is_an_option(self, tmp_path: Path, written: str, share: float | None) -> None:
+        assert DIFFERENCES.convert(written, None, None) == share
+
+    @pytest.mark.parametrize("written", ["5", "0%", "100%", "many", "-1%", "nan%"])
+    def test_what_is_no_share_is_refused(self, written: str) -> None:
+        with pytest.raises(click.BadParameter, match="is not a share"):
+            DIFFERENCES.convert(written, None, None)
 
 
 class TestGoldenSamples:

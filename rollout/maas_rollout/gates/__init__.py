@@ -28,9 +28,9 @@ def gates_for(context: GateContext, settings: GateSettings | None = None) -> Seq
 
     Args:
         context: what they may look at.
-        settings: their limits; by default those of :class:`GateSettings`.
+        settings: their limits; by default those of :class:`GateSettings`, and of ``context``.
     """
-    settings = settings or GateSettings()
+    settings = settings or GateSettings(max_different=context.max_different)
     traffic = Traffic(context.gateway_state, context.model)
 
     def split() -> Split:

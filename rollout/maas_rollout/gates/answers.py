@@ -19,6 +19,7 @@ from maas_rollout.ports import Judgement
 _FILES = "differences.jsonl*"
 _GOLDEN_EVERY_S = 5.0
 _LONGEST_CHECK_S = 10.0
+_MOST_UNANSWERED = 0.05
 _FAR = 4.0
 """The rates that evidence is collected for: so many times the allowed one, and that part of it."""
 
@@ -82,7 +83,7 @@ class GoldenGate:
 
 
 class MirroredGate:
-    """Counts mirrored requests whose answers differ.
+    """Counts mirrored requests whose answers differ; where any may, those that only one of the servers could answer.
 
     Args:
         gateway_state: the gateway's state folder.
@@ -103,7 +104,7 @@ class MirroredGate:
         if since != self._since:
             self._since = since
             self._lines = LineReader(self._folder, _FILES, since.timestamp())
-            self._compared = self._different = 0
+            self._compared = self._different = self._other = 0
             self._worst: float | None = None
         for entry in self._lines.new():
             if entry.get("model") == model and seconds(entry["at"]) >= since.timestamp():
@@ -113,19 +114,21 @@ class MirroredGate:
     def _count(self, entry: dict[str, Any]) -> None:
         self._compared += 1
         if not entry["equal"]:
-            self._different += 1
+            self._other += 1
+            one_failed = entry.get("stable_status") != entry.get("candidate_status")
+            self._different += self._settings.max_different is not None or one_failed
             worst = entry.get("worst")
             if isinstance(worst, int | float):
                 self._worst = max(self._worst or 0.0, float(worst))
 
     def _judge(self) -> Judgement:
-        limit = self._settings.max_different
+        limit = self._settings.max_different or _MOST_UNANSWERED
         compared, different = self._compared, self._different
-        evidence: dict[str, Any] = {"compared": compared, "different": different, "worst": self._worst}
-        share = f"{different} of {compared} mirrored requests were answered otherwise"
-        words = f"{share} ({percent(different / max(1, compared))})"
-        if limit is None:
-            return Judgement("go", [f"{words}; any may be"], evidence)
+        evidence: dict[str, Any] = {"compared": compared, "different": self._other, "worst": self._worst}
+        words = f"{self._other} of {compared} mirrored requests were answered otherwise"
+        if self._settings.max_different is None:
+            words += f", as any may be; {different} by one server only"
+        words += f" ({percent(different / max(1, compared))})"
         more = rate_evidence(different, compared, limit=limit, against=min(_FAR * limit, (1 + limit) / 2))
         fewer = rate_evidence(different, compared, limit=limit, against=limit / _FAR)
         evidence |= {"evidence_more": rounded(more), "evidence_fewer": rounded(fewer), "limit": limit}

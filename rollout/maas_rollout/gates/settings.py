@@ -18,7 +18,7 @@ class GateSettings(BaseModel):
         max_slowdown: how many times as long as on the stable a request may take on the candidate.
         slack_ms: what it may take longer beside that; a server that is seldom asked has colder caches.
         max_different: share of mirrored requests whose answer may differ from the stable's. ``None``: differences are
-            shown, but a new version is expected to answer otherwise.
+            shown, as a new version is expected to answer otherwise, and only failures of one of the two count.
         max_growth_mb: how far the candidate's memory may grow after warm-up and still be growing, in 10^6 bytes.
         warm_up_s: how long after the first look memory is not judged.
         quiet_s: how long the candidate may answer nothing while the stable does before it does not go on.

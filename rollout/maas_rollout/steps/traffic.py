@@ -150,6 +150,7 @@ def _context(world: World) -> GateContext:
         candidate=world.candidate.address,
         objective=state.settings.objective,
         interval_s=state.settings.interval_s,
+        max_different=state.settings.max_different,
     )
 
 
