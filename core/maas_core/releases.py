@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from maas_core.errors import NotHeld
+from maas_core.files import write_atomic
 from maas_core.layout import build_dir
 
+_PLACE = Path(".maas") / "journals.json"
 FIRST_PREV = "0" * 64
 """What the first line of a journal names as the line before it."""
 PIN = "pin"
@@ -96,8 +98,46 @@ def _damaged(path: Path, number: int, what: str) -> NotHeld:
     )
 
 
+def note_place(repository: Path) -> None:
+    """Writes down in the repository where the journals lie that name its versions."""
+    path, place = repository / _PLACE, _place(repository)
+    if _noted(path) != place:
+        write_atomic(path, json.dumps(place) + "\n")
+
+
+def _place(repository: Path) -> dict[str, str]:
+    return {"journals": str(journals_dir().resolve()), "repository": str(repository.resolve())}
+
+
+def _noted(path: Path) -> dict[str, str] | None:
+    try:
+        noted: dict[str, str] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    return noted
+
+
+def _require_place(repository: Path) -> None:
+    """Refuses to know of no pins because the journals, or the repository, are looked for in another folder."""
+    path, here = repository / _PLACE, _place(repository)
+    noted = _noted(path)
+    if noted is None or noted == here:
+        return
+    mend = f"go there, or set MAAS_BUILD; to serve the newest versions instead, remove {path}"
+    if noted["journals"] != here["journals"]:
+        raise NotHeld(
+            f"which versions of {repository} serve is written in {noted['journals']}, not in {here['journals']}", mend
+        )
+    raise NotHeld(f"the repository {here['repository']} was released as {noted['repository']}", f"move it back; {mend}")
+
+
 def pins(repository: Path) -> list[Entry]:
-    """The entries of all journals that name versions of ``repository``, in the order in which they were written."""
+    """The entries of all journals that name versions of ``repository``, in the order in which they were written.
+
+    Raises:
+        NotHeld: where a journal is damaged, or where the repository says that its journals lie elsewhere.
+    """
+    _require_place(repository)
     wanted = str(repository.resolve())
     found = [entry for path in sorted(journals_dir().glob("*.jsonl")) for entry in read_entries(path)]
     named = [entry for entry in found if entry.kind == PIN and entry.data["repository"] == wanted]
@@ -108,7 +148,7 @@ def released_versions(repository: Path) -> dict[str, int]:
     """The version that serves of each model that a rollout ever touched; :data:`NOT_SERVED` for one that waits.
 
     Raises:
-        NotHeld: where a journal is damaged.
+        NotHeld: where a journal is damaged, or lies elsewhere.
     """
     versions: dict[str, int] = {}
     for entry in pins(repository):

@@ -17,7 +17,7 @@ from typing import Any
 
 from maas_core.errors import MaasError
 from maas_core.files import fsync_dir
-from maas_core.releases import FIRST_PREV, PIN, Entry, journals_dir, pins, read_entries, whole_lines
+from maas_core.releases import FIRST_PREV, PIN, Entry, journals_dir, note_place, pins, read_entries, whole_lines
 from maas_rollout.ports import Clock
 
 _ORDER_LOCK = ".order.lock"
@@ -74,6 +74,7 @@ class Journal:
             if all(served.get(model) == version for model, version in versions.items()):
                 return False
             order = 1 + max((int(entry.data["order"]) for entry in before), default=0)
+            note_place(repository)
             data = {"repository": str(repository.resolve()), "versions": dict(versions), "order": order}
             self.append(rollout, PIN, data)
         return True
@@ -111,7 +112,12 @@ def _write_at(descriptor: int, end: int, line: bytes) -> None:
 
 def who() -> str:
     """User, machine and process, for the record."""
-    return f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # In a container a user may have a number and no name.
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()} pid {os.getpid()}"
 
 
 @contextmanager

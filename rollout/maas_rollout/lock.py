@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +17,10 @@ from pathlib import Path
 from maas_core.errors import NotHeld
 from maas_core.releases import journals_dir
 from maas_rollout.journal import who
+
+_PROBE_S = 0.3
+"""Who only looks whether a lock is held (:func:`is_locked`) holds it for an instant itself."""
+_RETRY_S = 0.01
 
 
 class Locked(NotHeld):
@@ -51,13 +56,11 @@ def locked(models: Sequence[str]) -> Iterator[dict[str, str]]:
 def _locked(model: str) -> Iterator[str]:
     descriptor = os.open(lock_path(model), os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _taken_within(descriptor, _PROBE_S):
             raise Locked(
                 f"{model} is locked: a rollout of it is under way ({owner_of(model) or 'owner unknown'})",
                 f"see `maas rollout status {model}`, or wait for it to end",
-            ) from error
+            )
         before = owner_of(model)
         _write_owner(descriptor, {"owner": who()})
         yield before
@@ -65,6 +68,19 @@ def _locked(model: str) -> Iterator[str]:
         _write_owner(descriptor, {})
     finally:
         os.close(descriptor)
+
+
+def _taken_within(descriptor: int, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_RETRY_S)
+        else:
+            return True
 
 
 def is_locked(model: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
 import resource
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +17,9 @@ from tests.rollout.fake_triton import FakeClock
 
 from maas_core.errors import NotHeld
 from maas_core.releases import journal_path, read_entries, released_versions
-from maas_rollout.journal import Journal, JournalNotWritten
-from maas_rollout.lock import Locked, is_locked, locked, owner_of
+from maas_rollout.journal import Journal, JournalNotWritten, who
+from maas_rollout.lock import Locked, is_locked, lock_path, locked, owner_of
+from maas_rollout.wiring import SystemClock
 
 pytestmark = pytest.mark.usefixtures("build")
 
@@ -135,3 +138,40 @@ def test_half_a_name_in_a_lock_is_no_name(build: Path) -> None:
     (build / "state" / "rollouts" / "a.lock").write_text(json.dumps({"owner": "somebody"})[:9])
     with locked(["a"]) as left:
         assert left == {}
+
+
+def test_who_only_looks_whether_a_lock_is_held_keeps_nobody_from_it(build: Path) -> None:
+    with locked(["a"]):
+        pass
+    probe = os.open(lock_path("a"), os.O_RDONLY)
+    fcntl.flock(probe, fcntl.LOCK_SH)
+    threading.Timer(0.05, os.close, [probe]).start()
+    with locked(["a"]):
+        assert is_locked("a")
+
+
+def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_entry() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("getpass.getuser", no_entry)
+    assert who().startswith(f"uid {os.getuid()}@")
+
+
+def test_a_repository_says_where_its_journals_lie(build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that looks elsewhere would find no pin, and serve the newest version: also one that was rolled back."""
+    repository = tmp_path / "models"
+    repository.mkdir()
+    Journal(journal_path("double"), SystemClock()).pin("r1", repository, {"double": 1})
+    assert released_versions(repository) == {"double": 1}
+    monkeypatch.chdir(tmp_path)
+    assert released_versions(Path("models")) == {"double": 1}
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("MAAS_BUILD", str(tmp_path / "other"))
+        with pytest.raises(NotHeld, match=r"serve is written in .*/build/state/rollouts, not in .*other"):
+            released_versions(repository)
+    moved = repository.rename(tmp_path / "moved")
+    with pytest.raises(NotHeld, match=r"moved was released as .*models; move it back"):
+        released_versions(moved)
+    (moved / ".maas" / "journals.json").unlink()
+    assert released_versions(moved) == {}
