@@ -98,7 +98,7 @@ def test_an_environment_of_its_own_by_the_recipe(tmp_path: Path, monkeypatch: py
     shutil.copytree(VERSION.parent, model, ignore=shutil.ignore_patterns("*.whl", "__pycache__"))
     environment = tmp_path / "environment"
     (recipe,), (parameter,) = blocks(PAGE, "bash"), blocks(PAGE, "protobuf")
-    shell(recipe.replace(WHERE, str(environment)), PIP_NO_INDEX="1", PIP_FIND_LINKS=str(VERSION))
+    shell(recipe.replace(WHERE, str(environment)), PIP_NO_INDEX="1", PIP_FIND_LINKS=VERSION.as_uri())
     with (model / "config.pbtxt").open("a") as config:
         config.write(parameter.replace(WHERE, str(environment)))
     with serve(model.parent, view="own") as server, Client(server.grpc) as client:

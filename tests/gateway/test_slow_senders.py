@@ -121,7 +121,7 @@ def test_a_caller_that_resets_in_the_middle_leaves_nothing_behind(gateway: Gatew
 def test_large_bodies_that_never_end_cannot_fill_the_memory(tmp_path: Path) -> None:
     mib = 2**20
     large = HEAD + b"Content-Length: %d\r\n\r\n" % (60 * mib)
-    with limited_gateway(tmp_path / "state", memory_bytes=256 * mib, request_timeout_s=60) as gateway:
+    with limited_gateway(tmp_path / "state", memory_bytes=512 * mib, request_timeout_s=60) as gateway:
         caller = HttpCaller(gateway.url)
         with contextlib.ExitStack() as stack:
             for _ in range(2):

@@ -3,7 +3,7 @@
 What passes for Triton follows the journals through the very view that the real supervisor builds, and takes a version
 over as Triton does: only where its folder or the configuration is strictly newer than at the load before. State stands
 in symbolic links, which a process without room on its disk can still write. The real server passes the same
-contract (``test_contract.py``).
+contract (``test_server_contract.py``).
 """
 
 from __future__ import annotations
