@@ -56,8 +56,9 @@ class Prober:
 
     @property
     def percent(self) -> float:
-        """The percentile that the knee is drawn for."""
-        return percent_of(next((name for name in self.level.limits_ms if name.startswith("p")), f"p{_DEFAULT_PERCENT}"))
+        """The percentile that the knee is drawn for: the highest of the objective, which needs the most answers."""
+        named = [percent_of(name) for name in self.level.limits_ms if name.startswith("p")]
+        return max(named, default=_DEFAULT_PERCENT)
 
     def probe(self, rate_per_s: float, number: int, *, confirms: bool) -> Probe:
         """One load test.
