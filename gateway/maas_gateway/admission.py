@@ -26,6 +26,7 @@ from __future__ import annotations
 from typing import Any
 
 from maas_gateway.admission_settings import AdmissionSettings
+from maas_gateway.durations import duration
 from maas_gateway.lua_source import lua_source
 
 FILTER_NAME = "maas.admission"
@@ -136,13 +137,13 @@ def _stats() -> dict[str, Any]:
 def connection_manager(settings: AdmissionSettings) -> dict[str, Any]:
     """Fields of the HTTP connection manager that keep the limits of headers and time."""
     return {
-        "request_headers_timeout": _duration(settings.headers_timeout_s),
-        "request_timeout": _duration(settings.request_timeout_s),
-        "stream_idle_timeout": _duration(settings.idle_timeout_s),
+        "request_headers_timeout": duration(settings.headers_timeout_s),
+        "request_timeout": duration(settings.request_timeout_s),
+        "stream_idle_timeout": duration(settings.idle_timeout_s),
         "max_request_headers_kb": settings.headers_kib,
         "common_http_protocol_options": {
             "max_headers_count": settings.headers_count,
-            "idle_timeout": _duration(settings.idle_timeout_s),
+            "idle_timeout": duration(settings.idle_timeout_s),
         },
         "http2_protocol_options": {
             "max_concurrent_streams": 1024,
@@ -203,7 +204,3 @@ def _action(name: str, trigger: dict[str, Any]) -> dict[str, Any]:
 
 def _window(size_bytes: int) -> int:
     return min(max(size_bytes, _LEAST_WINDOW_BYTES), _MOST_WINDOW_BYTES)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.3f}s"

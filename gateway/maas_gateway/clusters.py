@@ -10,6 +10,8 @@ import ipaddress
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from maas_gateway.durations import duration
+
 if TYPE_CHECKING:
     from maas_gateway.routing import Routing, Upstream
     from maas_gateway.settings import ProxySettings
@@ -58,17 +60,12 @@ def loopback_cluster(name: str, port: int, protocol: Protocol) -> Json:
     }
 
 
-def seconds(duration_s: float) -> str:
-    """A duration as Envoy's JSON has it."""
-    return f"{duration_s:.3f}s"
-
-
 def _server(side: Side, upstream: Upstream | None, protocol: Protocol, settings: ProxySettings) -> Json:
     name = cluster_name(side, protocol)
     cluster: Json = {
         "name": name,
         "metadata": _metadata(side),
-        "connect_timeout": seconds(settings.connect_timeout_s),
+        "connect_timeout": duration(settings.connect_timeout_s),
         "type": "STATIC",
         "per_connection_buffer_limit_bytes": _BUFFER_BYTES,
         "outlier_detection": _outlier_detection(),
@@ -94,7 +91,7 @@ def _candidate_or_stable(protocol: Protocol, settings: ProxySettings) -> Json:
     return {
         "name": with_fallback(protocol),
         "metadata": _metadata("candidate"),
-        "connect_timeout": seconds(settings.connect_timeout_s),
+        "connect_timeout": duration(settings.connect_timeout_s),
         "lb_policy": "CLUSTER_PROVIDED",
         "cluster_type": {
             "name": "envoy.clusters.aggregate",
@@ -121,7 +118,7 @@ def _outlier_detection() -> Json:
         "enforcing_consecutive_gateway_failure": 100,
         "enforcing_success_rate": 0,
         "interval": "1s",
-        "base_ejection_time": seconds(_EJECTED_S),
+        "base_ejection_time": duration(_EJECTED_S),
         "max_ejection_percent": 100,
     }
 
@@ -129,10 +126,10 @@ def _outlier_detection() -> Json:
 def _health_check(interval_s: float) -> Json:
     return {
         "timeout": "2s",
-        "interval": seconds(interval_s),
+        "interval": duration(interval_s),
         # Envoy's own pace for a server without traffic is a minute.
-        "no_traffic_interval": seconds(interval_s),
-        "no_traffic_healthy_interval": seconds(interval_s),
+        "no_traffic_interval": duration(interval_s),
+        "no_traffic_healthy_interval": duration(interval_s),
         "unhealthy_threshold": 2,
         "healthy_threshold": 1,
         "http_health_check": {"path": "/v2/health/ready"},

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from maas_gateway.admission import FILTER_NAME
-from maas_gateway.clusters import PROTOCOLS, Json, Protocol, Side, cluster_name, seconds, with_fallback
+from maas_gateway.clusters import PROTOCOLS, Json, Protocol, Side, cluster_name, with_fallback
+from maas_gateway.durations import duration
 
 if TYPE_CHECKING:
     from maas_gateway.routing import Routing, Split
@@ -141,14 +142,14 @@ class _RouteMaker:
         }
 
     def _route(self, headers: list[Json], action: Json) -> Json:
-        answer_timeout = seconds(self._settings.answer_timeout_s)
+        answer_timeout = duration(self._settings.answer_timeout_s)
         # While an answer is waited for nothing moves: only the time for the answer may end that.
         timeout: Json = {"timeout": answer_timeout, "idle_timeout": answer_timeout}
         if self._protocol == "grpc":
             # The caller's own deadline counts where it is shorter.
             timeout["max_stream_duration"] = {
-                "max_stream_duration": seconds(self._settings.answer_timeout_s),
-                "grpc_timeout_header_max": seconds(self._settings.answer_timeout_s),
+                "max_stream_duration": duration(self._settings.answer_timeout_s),
+                "grpc_timeout_header_max": duration(self._settings.answer_timeout_s),
             }
         return {"match": self._match(headers), "route": {**action, **timeout}}
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from maas_core.errors import NotReachable, WrongUse
 from maas_gateway.metering import RequestLine
 
-_SUCCESS = re.compile(r'nv_inference_request_success\{model="([^"]*)",version="([^"]*)"[^}]*\} (\d+)')
+_SUCCESS = "nv_inference_request_success"
 _TIMEOUT_S = 10.0
 _SIDES = 2
 """Stable and candidate: the comparison sink asks both for each mirrored request."""
@@ -102,8 +103,10 @@ def triton_successes(metrics_url: str) -> dict[str, int]:
     except OSError as error:
         raise NotReachable(f"{metrics_url} does not answer: {error}", "is the server running?") from error
     found: dict[str, int] = {}
-    for model, _, count in _SUCCESS.findall(text):
-        found[model] = found.get(model, 0) + int(count)
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples if family.name == _SUCCESS else ():
+            model = sample.labels["model"]
+            found[model] = found.get(model, 0) + int(sample.value)
     return found
 
 

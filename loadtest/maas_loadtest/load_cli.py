@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from maas_core.lazy_group import LazyGroup
 
 _COMMANDS = {
     "run": "maas_loadtest.run_cli:run",
@@ -15,22 +15,9 @@ _COMMANDS = {
 }
 
 
-class _Subcommands(click.Group):
-    """Finds its commands by name and loads only the one that runs."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
-
-
 @click.command(
-    cls=_Subcommands,
+    cls=LazyGroup,
+    modules=_COMMANDS,
     epilog="Example: maas load run server --model digits_cnn --rate 200",
     short_help="Load tests with a verdict.",
 )

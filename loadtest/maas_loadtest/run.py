@@ -11,7 +11,6 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from types import FrameType
 from typing import IO, Any
 
 from maas_core.errors import ExitCode, MaasError, NotHeld, NotReachable, WrongUse
+from maas_core.ports import LOOPBACK, choose_ports
 from maas_loadtest.settings import API_KEY, OPTIONS, checked
 from maas_loadtest.validity import NotValid
 
@@ -30,7 +30,6 @@ EVENTS_FD = "MAAS_LOAD_EVENTS_FD"
 """The environment's name of the file descriptor for JSON lines about the run."""
 COMMAND = "MAAS_LOAD_COMMAND"
 """The environment's name of the command line that the report shows."""
-_LOOPBACK = "127.0.0.1"
 _END_TIMEOUT_S = 90.0
 _PLAN_TIMEOUT_S = 300.0
 """Until the plan is made, workers on other machines included; and as much longer than planned the run may last."""
@@ -58,7 +57,7 @@ class Crew:
 
     processes: int = 0
     remote_workers: int = 0
-    listen: str = f"{_LOOPBACK}:5557"
+    listen: str = f"{LOOPBACK}:5557"
     web_port: int = 0
 
 
@@ -137,7 +136,7 @@ def run_scenario(name: str, options: Mapping[str, Any], *, crew: Crew, tell: Tel
 def _crew_arguments(crew: Crew) -> list[str]:
     arguments = []
     if crew.web_port:
-        arguments += ["--autostart", "--autoquit=1", f"--web-host={_LOOPBACK}", f"--web-port={crew.web_port}"]
+        arguments += ["--autostart", "--autoquit=1", f"--web-host={LOOPBACK}", f"--web-port={crew.web_port}"]
     else:
         arguments.append("--headless")
     if crew.remote_workers:
@@ -148,16 +147,10 @@ def _crew_arguments(crew: Crew) -> list[str]:
         arguments += [f"--master-bind-host={host}", f"--master-bind-port={port}"]
     elif crew.processes:
         # By default Locust's master listens on all addresses and on one port for everybody.
-        port = str(_free_port())
-        arguments += [f"--processes={crew.processes}", f"--master-bind-host={_LOOPBACK}", f"--master-bind-port={port}"]
-        arguments += [f"--master-host={_LOOPBACK}", f"--master-port={port}"]
+        port = str(choose_ports({"master": 0})["master"])
+        arguments += [f"--processes={crew.processes}", f"--master-bind-host={LOOPBACK}", f"--master-bind-port={port}"]
+        arguments += [f"--master-host={LOOPBACK}", f"--master-port={port}"]
     return arguments
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        return int(probe.getsockname()[1])
 
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str], words: IO[str], tell: Tell) -> Mapping[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from maas_core.lazy_group import LazyGroup
 
 _COMMANDS = {
     "start": "maas_rollout.start_cli:start",
@@ -20,22 +20,9 @@ _COMMANDS = {
 }
 
 
-class _Subcommands(click.Group):
-    """Finds its commands by name and loads only the one that runs."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
-
-
 @click.command(
-    cls=_Subcommands,
+    cls=LazyGroup,
+    modules=_COMMANDS,
     epilog="Example: maas rollout start digits_cnn --bundle build/bundles/digits_cnn/onnx",
     short_help="Puts a new version in front of users, step by step.",
 )

@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from maas_client.ownership import owner_is_gone
 from maas_core.config import DIGEST_PARAMETER
 from maas_core.errors import NotHeld, NotReachable
@@ -30,6 +32,7 @@ from maas_server.triton_http import TritonHttp, TritonRefused, TritonUnreachable
 _POLL_S = 0.1
 _FETCH_TIMEOUT_S = 10.0
 _KILL_AFTER_S = 10.0
+_VERSION_INFO = "maas_version_info"
 
 
 class ServedView:
@@ -211,11 +214,12 @@ def candidate_view(model: str) -> str:
 
 
 def digest_in(metrics: str, model: str, version: int) -> str | None:
-    """The digest in the ``maas_version_info`` line of one version, in Prometheus' text format."""
-    labels = (f'model="{model}"', f'version="{version}"')
-    for line in metrics.splitlines():
-        if line.startswith("maas_version_info{") and all(label in line for label in labels) and line.endswith(" 1"):
-            return line.split('digest="')[1].split('"')[0]
+    """The digest that ``maas_version_info`` tells of one version, in Prometheus' text format."""
+    wanted = {"model": model, "version": str(version)}
+    for family in text_string_to_metric_families(metrics):
+        for sample in family.samples:
+            if sample.name == _VERSION_INFO and sample.value == 1 and wanted.items() <= sample.labels.items():
+                return sample.labels["digest"]
     return None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,27 +18,12 @@ from maas_rollout.engine import Engine
 from maas_rollout.journal import Journal, Listener
 from maas_rollout.levels import way_back
 from maas_rollout.lock import is_locked, locked
-from maas_rollout.ports import Candidate, Clock, Gate, GateContext, Gateway, LoadTest, Server
 from maas_rollout.settings import Settings
 from maas_rollout.state import Member, RolloutState, active, fold
 from maas_rollout.steps.prepare import named, version_with
 from maas_rollout.steps.trial import is_serving
 from maas_rollout.unit import members_at, members_of, served_version
-from maas_rollout.world import World
-
-
-@dataclass(frozen=True)
-class Ports:
-    """The world around one rollout; see :mod:`maas_rollout.ports`."""
-
-    gateway: Gateway
-    server: Server
-    candidate: Candidate
-    load_test: LoadTest
-    gates_for: Callable[[GateContext], Sequence[Gate]]
-    clock: Clock
-    patience_s: float = 30.0
-
+from maas_rollout.world import Ports, World
 
 PortsOf = Callable[[RolloutState], Ports]
 
@@ -194,17 +178,7 @@ class Rollouts:
     def _world(self, state: RolloutState) -> World:
         ports = self._ports_of(state)
         journal = Journal(journal_path(state.model), ports.clock, self._listener)
-        world = World(
-            state=state,
-            journal=journal,
-            gateway=ports.gateway,
-            server=ports.server,
-            candidate=ports.candidate,
-            load_test=ports.load_test,
-            gates_for=ports.gates_for,
-            clock=ports.clock,
-            patience_s=ports.patience_s,
-        )
+        world = World(state=state, journal=journal, **vars(ports))
         world.poll = Control(world).poll
         return world
 

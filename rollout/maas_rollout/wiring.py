@@ -10,8 +10,8 @@ from maas_rollout.gates import gates_for
 from maas_rollout.load_check import ShortLoadTest
 from maas_rollout.routed import RoutedGateway
 from maas_rollout.servers import CandidateServer, ServedView
-from maas_rollout.service import Ports
 from maas_rollout.state import RolloutState
+from maas_rollout.world import Ports
 
 
 class SystemClock:

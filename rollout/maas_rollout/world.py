@@ -29,27 +29,36 @@ class Turn(Exception):
         self.to, self.why, self.who = to, why, who
 
 
-@dataclass
-class World:
-    """Everything around one rollout.
+@dataclass(kw_only=True)
+class Ports:
+    """What one rollout works on; see :mod:`maas_rollout.ports`.
 
     Attributes:
-        state: where it stands; the engine brings it up to date after each entry.
         gates_for: makes the gates of one candidate.
-        poll: looks whether people asked for something; raises :class:`Turn`.
         patience_s: how long something may be out of reach before a step fails for it.
     """
 
-    state: RolloutState
-    journal: Journal
     gateway: Gateway
     server: Server
     candidate: Candidate
     load_test: LoadTest
     gates_for: Callable[[GateContext], Sequence[Gate]]
     clock: Clock
-    poll: Callable[[], None] = field(default=lambda: None)
     patience_s: float = 30.0
+
+
+@dataclass(kw_only=True)
+class World(Ports):
+    """Everything around one rollout.
+
+    Attributes:
+        state: where it stands; the engine brings it up to date after each entry.
+        poll: looks whether people asked for something; raises :class:`Turn`.
+    """
+
+    state: RolloutState
+    journal: Journal
+    poll: Callable[[], None] = field(default=lambda: None)
 
     @property
     def models(self) -> list[str]:

@@ -108,6 +108,8 @@ def test_an_old_key_works_beside_the_new_one_until_its_grace_is_over(store: KeyS
 def test_an_expired_key_is_refused(store: KeyStore, caller: Caller) -> None:
     _, secret = store.create("acme", ("*",), lifetime_s=0)
     wait_for(caller, secret, NOT_ALLOWED)
+    reply = caller.infer(headers={"x-api-key": secret})
+    assert (reply.is_good, "expired" in reply.text) == (False, True)
 
 
 def test_no_key_is_written_down(store: KeyStore, gateway: Gateway, caller: Caller) -> None:

@@ -34,6 +34,10 @@ def limited_gateway(state: Path, delay_ms: float = 0.0, **limits: float) -> Iter
         yield gateway
 
 
+DATA, GOAWAY = 0x0, 0x7
+"""Types of HTTP/2 frames (RFC 9113, section 6)."""
+
+
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with limited_gateway(tmp_path_factory.mktemp("slow") / "state") as gateway:
@@ -90,10 +94,20 @@ def test_an_answer_may_take_longer_than_a_connection_may_be_idle(tmp_path: Path)
         assert [caller.infer().is_good for caller in callers] == [True, True]
 
 
+def http2_frames(text: bytes) -> list[int]:
+    """The types of the frames (RFC 9113, section 4.1: 3 bytes of length, 1 of type, 5 more, then the payload)."""
+    types = []
+    while text:
+        types.append(text[3])
+        text = text[9 + int.from_bytes(text[:3]) :]
+    return types
+
+
 def test_http2_that_stays_silent_is_closed(gateway: Gateway) -> None:
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-    # What comes is HTTP/2's own settings and farewell; that the connection was closed is what counts.
-    answer_to(gateway, preface, trickle=False)
+    frames = http2_frames(answer_to(gateway, preface, trickle=False))
+    assert frames[-1] == GOAWAY
+    assert DATA not in frames
 
 
 def test_more_connections_than_allowed_hurt_nobody_who_is_connected(gateway: Gateway) -> None:

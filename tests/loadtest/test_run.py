@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -293,6 +294,11 @@ class TestAnEndBeforeItsTime:
             process.kill()
             process.communicate(timeout=60)
             wait_until(lambda: not any(map(is_alive, locusts)), timeout_s=30)
+        sent = requests_at(stub)
+        assert sent > before + 20
+        # At 40 a second, one that still sent would be seen.
+        time.sleep(0.5)
+        assert requests_at(stub) == sent
 
 
 class TestReplay:

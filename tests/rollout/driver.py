@@ -22,10 +22,11 @@ from maas_core.layout import build_dir
 from maas_gateway.state import read_gateway_state
 from maas_rollout.journal import Journal
 from maas_rollout.ports import Judgement
-from maas_rollout.service import Ports, Rollouts, states_of
+from maas_rollout.service import Rollouts, states_of
 from maas_rollout.settings import Settings
 from maas_rollout.state import RolloutState, active
 from maas_rollout.wiring import ports_of
+from maas_rollout.world import Ports
 from maas_server.state_file import read_states
 
 MODEL = "double"

@@ -30,7 +30,7 @@ from maas_core.manifest import changed_files, read_manifest
 from maas_core.releases import released_versions
 from maas_core.repository import models_in, versions_of
 from maas_rollout.ports import Address, Gate, GateContext, Judgement, Objective, Side
-from maas_rollout.service import Ports
+from maas_rollout.world import Ports
 from maas_server.served_view import ServedView
 
 Json = dict[str, Any]

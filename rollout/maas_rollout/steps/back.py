@@ -7,7 +7,7 @@ from typing import Any
 from maas_core.errors import NotHeld
 from maas_core.releases import released_versions
 from maas_rollout.state import RolloutState
-from maas_rollout.steps.finish import retire
+from maas_rollout.steps.finish import retire, retired
 from maas_rollout.steps.prepare import named
 from maas_rollout.steps.switch import switch
 from maas_rollout.steps.trial import is_serving
@@ -86,6 +86,4 @@ class StopCandidate:
 
     def ensures(self, world: World) -> dict[str, Any]:
         """It is gone."""
-        if world.candidate.address() is not None:
-            raise NotHeld("the candidate still runs")
-        return {"stopped": True}
+        return retired(world)

@@ -33,9 +33,7 @@ class Retire:
 
     def ensures(self, world: World) -> dict[str, Any]:
         """It is gone."""
-        if world.candidate.address() is not None:
-            raise NotHeld("the candidate still runs")
-        return {"stopped": True}
+        return retired(world)
 
 
 class Prune:
@@ -61,6 +59,17 @@ class Prune:
         if left:
             raise NotHeld(f"{', '.join(left)} should have been removed")
         return {}
+
+
+def retired(world: World) -> dict[str, Any]:
+    """Evidence that :func:`retire` did what it should.
+
+    Raises:
+        NotHeld: where the candidate still runs.
+    """
+    if world.candidate.address() is not None:
+        raise NotHeld("the candidate still runs")
+    return {"stopped": True}
 
 
 def retire(world: World) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from maas_core.errors import NotReachable
-from maas_core.ports import LOOPBACK
+from maas_core.ports import LOOPBACK, choose_ports
 from maas_gateway.admission_settings import AdmissionSettings
 from maas_gateway.clusters import upstream_clusters
 from maas_gateway.envoy_process import envoy_path
@@ -90,7 +90,7 @@ def gateway(server: Upstream, limits: dict[str, Any] | None = None) -> Iterator[
 def bare_envoy(server: Upstream) -> Iterator[Front]:
     """Envoy with the gateway's clusters and no filter, log or limit of ours: what any proxy of this kind costs."""
     with tempfile.TemporaryDirectory() as name:
-        port, admin_port = _free_port(), _free_port()
+        port, admin_port = choose_ports({"bare": 0, "admin": 0}).values()
         file = Path(name) / "envoy.json"
         file.write_text(json.dumps(_bare(server, port, admin_port)), encoding="utf-8")
         command = [str(envoy_path()), "--config-path", str(file), "--concurrency", "1", "--disable-hot-restart"]
@@ -125,11 +125,6 @@ def _bare(server: Upstream, port: int, admin_port: int) -> dict[str, Any]:
     clusters = upstream_clusters(Routing(stable=server), ProxySettings())
     admin = {"address": {"socket_address": {"address": LOOPBACK, "port_value": admin_port}}}
     return {"admin": admin, "static_resources": {"listeners": [listener], "clusters": clusters}}
-
-
-def _free_port() -> int:
-    with socket.create_server((LOOPBACK, 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

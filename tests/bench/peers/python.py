@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from bench.load_programs.wrk import Post
 from bench.models import Array, Model, bench_dir
 from bench.peers.peer import HTTP, Peer, Running
 from maas_core.errors import NotReachable
+from maas_core.ports import choose_ports
 
 APPS = Path(__file__).parent / "apps"
 _START_TIMEOUT_S = 90.0
@@ -87,7 +87,7 @@ def _peer(
 ) -> Peer:
     @contextmanager
     def start(model: Model) -> Iterator[Running]:
-        port = _free_port()
+        port = choose_ports({"peer": 0})["peer"]
         address = f"127.0.0.1:{port}"
         row = model.draw(np.random.default_rng(7))
         started = time.monotonic()
@@ -180,12 +180,6 @@ def _send(address: str, path: str, content_type: str, body: bytes) -> bytes:
     if response.status != http.HTTPStatus.OK:
         raise NotReachable(f"http://{address}{path} answered {response.status}: {answer[:200]!r}")
     return answer
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 FASTAPI = _peer("FastAPI", _fastapi, "/infer", "application/octet-stream", _raw, _from_raw)
