@@ -88,16 +88,16 @@ def command_line(binary: TritonBinary, runtime: RuntimeDir, options: TritonOptio
     return [*arguments, *options.extra_arguments]
 
 
-def environment_for(binary: TritonBinary, runtime: RuntimeDir) -> dict[str, str]:
+def environment_for(runtime: RuntimeDir) -> dict[str, str]:
     """The server's environment variables.
 
     The stub finds its packages through the first ``python3`` on ``PATH``. ``PYTHONPATH`` and ``PYTHONHOME`` are not
     passed on: they may name another Python's packages.
     """
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
-    if binary.library_path:
+    if runtime.libraries:
         inherited = environment.get("LD_LIBRARY_PATH")
-        folders = [*map(str, binary.library_path), *([inherited] if inherited else [])]
+        folders = [*map(str, runtime.libraries), *([inherited] if inherited else [])]
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(folders)
         environment["PATH"] = os.pathsep.join([str(runtime.environment / "bin"), environment.get("PATH", os.defpath)])
     return environment
@@ -122,7 +122,7 @@ class TritonProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=environment_for(binary, runtime),
+                env=environment_for(runtime),
                 start_new_session=True,
                 umask=0o077,
             )

@@ -32,6 +32,8 @@ class RuntimeDir:
         backends: the server's backends and ours.
         caches: link to the response caches; ``None`` where there are none.
         environment: link to the Python environment whose packages the models import.
+        libraries: links to what must stand on ``LD_LIBRARY_PATH``: a stub with an environment of its own is started by
+            a line in which that stands without quotes.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class RuntimeDir:
     backends: Path
     caches: Path | None
     environment: Path
+    libraries: tuple[Path, ...]
 
     def remove(self) -> None:
         """Removes the folder; what it links to stays."""
@@ -66,7 +69,8 @@ def make_runtime_dir(binary: TritonBinary, repository: Path, extra_backends: Ite
     caches = root / "caches" if binary.caches is not None else None
     if caches is not None and binary.caches is not None:
         caches.symlink_to(binary.caches, target_is_directory=True)
-    return RuntimeDir(root, root / "repository", backends, caches, root / "environment")
+    libraries = _link_libraries(binary.library_path, root / "libraries")
+    return RuntimeDir(root, root / "repository", backends, caches, root / "environment", libraries)
 
 
 def _parent_without_blank() -> Path:
@@ -77,6 +81,15 @@ def _parent_without_blank() -> Path:
     raise UnusableEnvironment(
         f"none of {', '.join(candidates)} is a writable folder without a blank in its path", "set TMPDIR to one"
     )
+
+
+def _link_libraries(folders: Iterable[Path], target: Path) -> tuple[Path, ...]:
+    target.mkdir()
+    links = []
+    for number, folder in enumerate(folders):
+        links.append(target / str(number))
+        links[-1].symlink_to(folder, target_is_directory=True)
+    return tuple(links)
 
 
 def _link_backends(source: Path, target: Path) -> None:

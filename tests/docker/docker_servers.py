@@ -61,7 +61,7 @@ def serve_script(
     programs = work / "bin"
     programs.mkdir()
     (programs / "tritonserver").symlink_to(binary.path)
-    environment = environment_for(binary, runtime) | {"MODEL_REPOSITORY": str(runtime.repository)} | variables
+    environment = environment_for(runtime) | {"MODEL_REPOSITORY": str(runtime.repository)} | variables
     environment["PATH"] = f"{programs}:{environment['PATH']}"
     arguments = [f"--{name}-address=127.0.0.1" for name in ports] + [
         f"--{name}-port={port}" for name, port in ports.items()

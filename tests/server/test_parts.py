@@ -356,8 +356,11 @@ def test_the_environment_of_the_server_has_no_foreign_python(monkeypatch: pytest
     monkeypatch.setenv("PYTHONHOME", "/elsewhere")
     made = make_runtime_dir(find_binary(), tmp_path, [])
     try:
-        environment = environment_for(find_binary(), made)
+        environment = environment_for(made)
         assert "/elsewhere" not in environment.values()
         assert Path(environment["PATH"].split(os.pathsep)[0], "python3").exists()
+        # The line that starts a stub with an environment of its own has this without quotes.
+        ours = environment["LD_LIBRARY_PATH"].split(os.pathsep)[: len(made.libraries)]
+        assert all(Path(path).parent.parent == made.path and Path(path).is_dir() for path in ours)
     finally:
         made.remove()
