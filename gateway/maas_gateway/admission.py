@@ -45,7 +45,8 @@ _LINE = {
     "tenant": "%REQ(X-MAAS-TENANT)%",
     "key": "%REQ(X-MAAS-KEY)%",
     "model": "%REQ(X-MAAS-MODEL)%",
-    "version": "%REQ(X-MAAS-VERSION)%",
+    "version": "%DYNAMIC_METADATA(maas:answered)%",
+    "asked_version": "%REQ(X-MAAS-VERSION)%",
     "side": "%METADATA(UPSTREAM_HOST:maas:side)%",
     "aimed_at": "%METADATA(CLUSTER:maas:side)%",
     "protocol": "%REQ(X-MAAS-PROTOCOL)%",
@@ -122,12 +123,13 @@ def _stats() -> dict[str, Any]:
     tenant = {"name": "tenant", "value_format": "%REQ(X-MAAS-TENANT)%"}
     protocol = {"name": "protocol", "value_format": "%REQ(X-MAAS-PROTOCOL)%"}
     code = {"name": "code", "value_format": "%RESPONSE_CODE%"}
+    grpc_status = {"name": "grpc_status", "value_format": "%GRPC_STATUS_NUMBER%"}
     refused = {"name": "refused", "value_format": "%REQ(X-MAAS-REFUSED)%"}
     return {
         "@type": f"{_TYPE}.access_loggers.stats.v3.Config",
         "stats_scope": {"prefix": "maas"},
         "counters": [
-            {"stat": {"name": "requests", "tags": [tenant, protocol, code, refused]}, "value_fixed": 1},
+            {"stat": {"name": "requests", "tags": [tenant, protocol, code, grpc_status, refused]}, "value_fixed": 1},
             {"stat": {"name": "bytes_in", "tags": [tenant]}, "value_format": "%BYTES_RECEIVED%"},
             {"stat": {"name": "bytes_out", "tags": [tenant]}, "value_format": "%BYTES_SENT%"},
         ],

@@ -12,6 +12,7 @@ from maas_gateway.admission_settings import AdmissionSettings
 
 _MODULES = (
     "affinity",
+    "answered",
     "refusal",
     "utf8",
     "numbers",
@@ -27,12 +28,17 @@ _MODULES = (
     "main",
 )
 
+_ENTRIES = """\
+envoy_on_request = require("maas.main").on_request
+envoy_on_response = require("maas.answered").on_response
+"""
+
 
 def lua_source(settings: AdmissionSettings) -> str:
     """The whole filter for ``settings``."""
     parts = [_module("settings", f"return {_table(settings)}")]
     parts += [_module(name, _file(name)) for name in _MODULES]
-    return "\n".join([*parts, 'local main = require("maas.main")', "envoy_on_request = main.on_request", ""])
+    return "\n".join([*parts, _ENTRIES])
 
 
 def _module(name: str, text: str) -> str:

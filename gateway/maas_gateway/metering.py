@@ -39,6 +39,8 @@ class RequestLine(BaseModel):
         at: when its first byte came.
         tenant: whose key it was; empty where it was refused before that was known.
         key: id of the key.
+        version: the one that answered; empty where none did.
+        asked_version: the one that the caller named; empty where it left the choice to the gateway.
         side: who answered, ``stable`` or ``candidate``; empty where no server was asked.
         aimed_at: whom the split chose; the other one where the stable server answered for a failed candidate.
         status: HTTP status; 0 where the caller went away before an answer.
@@ -60,6 +62,7 @@ class RequestLine(BaseModel):
     key: Text = ""
     model: Text = ""
     version: Text = ""
+    asked_version: Text = ""
     side: Text = ""
     aimed_at: Text = ""
     protocol: Text = ""

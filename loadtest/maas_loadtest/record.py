@@ -167,7 +167,7 @@ def _metered(line: str, where: str, left_out: Counter[str]) -> Seen | None:
             left_out["refused"] += 1
             return None
         at = datetime.fromisoformat(document["at"])
-        version, items = (int(document.get(name) or 0) for name in ("version", "items"))
+        version, items = (int(document.get(name) or 0) for name in ("asked_version", "items"))
         protocol, sequence = document.get("protocol") or "", str(document.get("sequence") or "")
     except (ValueError, KeyError, TypeError) as error:
         raise WrongUse(f"{where}: no metering line of the gateway ({type(error).__name__}: {error})") from error

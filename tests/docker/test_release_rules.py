@@ -47,10 +47,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[
     assert process.stdout is not None
     with contextlib.closing(process.stdin):
         events = (json.loads(line) for line in process.stdout)
-        admin = next(event["admin"] for event in events if event["event"] == "ready")
-        # A class of answers is exported once there was one.
-        with contextlib.suppress(OSError):
-            fetch(admin + "/nothing-is-there")
+        ready = next(event for event in events if event["event"] == "ready")
+        admin = ready["admin"]
+        # Answers, by class and by tenant, are exported once there was one.
+        for url in (admin + "/nothing-is-there", ready["url"] + "/v2"):
+            with contextlib.suppress(OSError):
+                fetch(url)
         yield exported(fetch(admin + "/stats/prometheus"))
     process.wait(60)
 

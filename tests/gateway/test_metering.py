@@ -34,7 +34,8 @@ def line(at: datetime = NOON, **changes: object) -> dict[str, object]:
         "tenant": "acme",
         "key": "k1",
         "model": "digits",
-        "version": None,
+        "version": "1",
+        "asked_version": None,
         "side": "stable",
         "aimed_at": "stable",
         "protocol": "http",
@@ -90,8 +91,11 @@ def test_a_line_says_who_called_what_and_how_it_went(
     for url in (behind.gateway.url, behind.gateway.grpc):
         with Client(url) as client:
             client.infer("echo", x=array, model_version=1)
-    lines = lines_of(2)
-    assert [line.protocol for line in lines] == ["http", "grpc"]
+            client.infer("echo", x=array)
+    lines = lines_of(4)
+    assert [(line.protocol, line.asked_version) for line in lines] == [
+        ("http", "1"), ("http", ""), ("grpc", "1"), ("grpc", "")
+    ]  # fmt: skip
     for line in lines:
         assert (line.tenant, line.model, line.version, line.items, line.status) == ("anonymous", "echo", "1", 3, 200)
         assert (line.side, line.attempts, line.refused, line.succeeded) == ("stable", 1, "", True)
@@ -105,7 +109,7 @@ def test_steps_of_a_sequence_carry_its_id(behind: Behind, lines_of: Callable[[in
     for url in (behind.gateway.url, behind.gateway.grpc):
         with Client(url) as client, client.sequence("total") as sequence:
             sequence.infer(x=[[1.0]])
-            sequence.infer(x=[[1.0]])
+            sequence.infer(x=[[1.0]], last=True)
     steps = lines_of(4)
     assert all(step.sequence for step in steps)
     assert len({step.sequence for step in steps}) == 2
@@ -257,6 +261,6 @@ def test_prometheus_finds_requests_by_tenant_and_outcome(behind: Behind) -> None
     connection.request("GET", "/stats/prometheus")
     text = connection.getresponse().read().decode()
     connection.close()
-    assert 'envoy_maas_requests{tenant="anonymous",protocol="http",code="200",refused=""}' in text
-    assert 'envoy_maas_requests{tenant="anonymous",protocol="http",code="400",refused="json"}' in text
+    assert 'envoy_maas_requests{tenant="anonymous",protocol="http",code="200",grpc_status="",refused=""}' in text
+    assert 'envoy_maas_requests{tenant="anonymous",protocol="http",code="400",grpc_status="",refused="json"}' in text
     assert 'envoy_maas_bytes_in{tenant="anonymous"}' in text

@@ -30,7 +30,8 @@ SHORT_LINE = ISO_LINE.replace("{at}Z I", "I1122 {at}")
 def metered(at_s: float, start: datetime = START, **fields: Any) -> str:
     at = (start + timedelta(seconds=at_s)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     line = {
-        "at": at, "tenant": "acme", "model": "digits", "version": None, "side": "stable", "protocol": "http",
+        "at": at, "tenant": "acme", "model": "digits", "version": "1", "asked_version": None,
+        "side": "stable", "protocol": "http",
         "status": 200, "grpc_status": None, "duration_us": 1234, "items": "1", "attempts": 1, "kind": "infer",
         "sequence": None, "refused": None,
     }  # fmt: skip
@@ -47,7 +48,7 @@ def test_what_the_gateway_metered_becomes_a_trace(tmp_path: Path) -> None:
     state = usage(
         tmp_path,
         # Lines stand in the order in which requests ended.
-        metered(1.5, model="digits_cnn", version="3", items="4", protocol="grpc"),
+        metered(1.5, model="digits_cnn", asked_version="3", items="4", protocol="grpc"),
         metered(1.0),
         metered(2.25, sequence="s-7", model="counter"),
     )

@@ -37,7 +37,8 @@ def line(**changes: Any) -> dict[str, Any]:
         "at": "2026-11-22T09:00:00.500Z",
         "tenant": "acme",
         "model": "digits",
-        "version": None,
+        "version": "1",
+        "asked_version": None,
         "side": "candidate",
         "aimed_at": "candidate",
         "attempts": 1,
@@ -99,7 +100,7 @@ class TestMeteringLines:
             {"status": 400, "refused": "shape"},
             {"status": 0, "flags": "DC"},
             {"protocol": "grpc", "grpc_status": 16},
-            {"status": 400, "version": "1"},
+            {"status": 400, "asked_version": "1"},
         ],
     )
     def test_what_no_server_is_to_blame_for_does_not_count(self, changes: dict[str, Any]) -> None:

@@ -156,7 +156,7 @@ def as_request(entry: dict[str, Any]) -> Request | None:
     That is one that no server had to answer, one whose caller left, and one whose caller named a version: it went to
     the server that has it, which no chance has chosen.
     """
-    if entry.get("version"):
+    if entry.get("asked_version"):
         return None
     side = entry.get("aimed_at") or entry.get("side")
     if side not in ("stable", "candidate") or entry.get("kind", "infer") != "infer" or entry.get("refused"):
