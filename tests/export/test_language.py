@@ -167,6 +167,23 @@ def test_the_order_of_letters_matters(model: LanguageNetwork) -> None:
     assert not torch.allclose(logits[0], logits[1], atol=1e-3)
 
 
+@pytest.mark.parametrize("model", NETWORKS, ids=lambda model: model.name)
+def test_what_training_saw_counts_and_padding_does_not(model: LanguageNetwork) -> None:
+    letters = load_module("text_preprocess", "letters")
+    torch.manual_seed(0)
+    module = model.build().train()
+    seen = letters.numbered(["København", "Warszawa"], 16)
+    model.loss(module, {"tokens": torch.from_numpy(seen), "label": torch.tensor([1, 9])})
+    assert float(module.counts.totals[1]) == 4 * len("København")
+    module.eval()
+    model.loss(module, {"tokens": torch.from_numpy(seen), "label": torch.tensor([1, 9])})
+    assert float(module.counts.totals.sum()) == 4 * len("KøbenhavnWarszawa")
+    with torch.inference_mode():
+        short, long = (module.counts(torch.from_numpy(letters.numbered(["Aabenhavn"], length))) for length in (9, 64))
+    assert torch.allclose(short, long)
+    assert short.argmax() == 1
+
+
 def test_training_reads_every_letter_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loss sorts a batch by length; each text must keep its own label."""
     model = NETWORKS[1]

@@ -69,12 +69,3 @@ def test_letters_without_a_number_are_unknown_but_given_back() -> None:
     assert tokens[0, :3].tolist() == [letters.CHARACTERS.index("A") + 2, 1, 0]
     assert characters[0, 1].decode() == "ж"
     assert errors == [""]
-
-
-def test_lower_case_keeps_the_letter() -> None:
-    lower = letters.lower_case_numbers()
-    assert len(lower) == letters.VOCABULARY == len(set(letters.CHARACTERS)) + 2
-    assert lower[:2] == [0, 1]
-    for capital, small in (("A", "a"), ("Z", "z"), ("Ä", "ä"), ("Ő", "ő"), ("Ş", "ş"), ("a", "a")):
-        number = letters.CHARACTERS.index(capital) + 2
-        assert letters.CHARACTERS[lower[number] - 2] == small

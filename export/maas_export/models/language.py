@@ -90,13 +90,15 @@ class LanguageNetwork(Classifier):
         return {"tokens": _numbered(texts), "label": train["label"]}
 
     def loss(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Cross-entropy in nats against smoothed labels, of both parts of the network added up; short texts go by
-        themselves, so that less padding is made.
+        """Cross-entropy in nats against smoothed labels, of both trained parts of the network added up; short texts go
+        by themselves, so that less padding is made. What is counted is counted on the way.
         """
         import torch
         from torch.nn import functional
 
         network = cast("DeepAndWide", module)
+        if network.training:
+            network.counts.count(batch["tokens"], batch["label"])
         lengths = (batch["tokens"] != 0).sum(1)
         total = torch.zeros(())
         for half in lengths.argsort(stable=True).chunk(2):
@@ -143,7 +145,7 @@ class LanguageRnn(LanguageNetwork):
     card = Card(
         architecture="embedding of letters and hashed groups of 2 to 4 letters, two layers of gated recurrent units "
         "(GRU: torch's plain recurrent layer cannot be exported with a free length), linear on the last valid "
-        "step; beside it a linear vote of the groups",
+        "step; beside it a linear vote and a count of such groups",
         data=_DATA,
         licence=_LICENCE,
         intended_use="which of 15 languages a name or a few words are in, letter by letter",
@@ -169,7 +171,8 @@ class LanguageAttention(LanguageNetwork):
     )
     card = Card(
         architecture="embedding of letters and hashed groups of 2 to 4 letters, sinusoidal positions, one layer of "
-        "multi-head attention (4 heads), mean over the letters, linear; beside it a linear vote of the groups",
+        "multi-head attention (4 heads), mean over the letters, linear; "
+        "beside it a linear vote and a count of such groups",
         data=_DATA,
         licence=_LICENCE,
         intended_use="which of 15 languages a name or a few words are in, and where the network looked",
@@ -200,7 +203,8 @@ class LanguageTransformer(LanguageNetwork):
     spec = _network_spec("language_transformer", "tells the language of letters, all at once", (_LOGITS,))
     card = Card(
         architecture="embedding of letters and hashed groups of 2 to 4 letters, sinusoidal positions, two encoder "
-        "layers with padding mask and dropout, mean over the letters, linear; beside it a linear vote of the groups",
+        "layers with padding mask and dropout, mean over the letters, linear; "
+        "beside it a linear vote and a count of such groups",
         data=_DATA,
         licence=_LICENCE,
         intended_use="which of 15 languages a name or a few words are in",

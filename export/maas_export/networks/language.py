@@ -1,7 +1,8 @@
 """Three networks that tell the language of a few words from their letters.
 
-Each is deep and wide (Cheng et al. 2016, "Wide & Deep Learning"): what it makes of the letters in their order, and
-beside it a linear vote of the groups of letters; what both say is added up, and each is trained on its own.
+Each is deep and wide (Cheng et al. 2016, "Wide & Deep Learning"): what it makes of the letters in their order, beside
+it a linear vote of the groups of letters, and how often each language has each group. What the three say is added up;
+the first two are trained, each on its own, the third is counted.
 
 All take ``tokens`` [batch, characters], the numbers of the letters, 0 behind the end of a text, and give ``logits``
 [batch, languages].
@@ -19,15 +20,21 @@ _PADDING = 0
 _HIDDEN_SCORE = -1e9
 """What padding gets before the softmax: its weight becomes 0, and a row of nothing but padding stays a number."""
 
-
 _GROUP_SHARE = 0.3
 """Slows the rows of the groups down: at the rate of the rest, rare groups are learned by heart."""
 _VOTE_SHARE = 4.0
 """Lets the votes reach as far, in as many steps, as logistic regression on the same groups goes."""
+_COUNT_SHARE = 0.15
+"""Groups overlap, so naive Bayes is far too sure of itself beside the other two."""
+_LONGEST_COUNTED = 5
+_COUNTED_ROWS = 120_011
+"""Twice as many groups as the other parts know, and the counts blur where two share a row."""
+_UNSEEN = 0.5
+"""As often does every language count as having every group, before the first text."""
 
 
-def group_rows(tokens: Tensor, vocabulary: int, rows: int) -> Tensor:
-    """In which rows of a table the groups of 2, 3 and 4 letters stand that begin one before each letter.
+def group_rows(tokens: Tensor, vocabulary: int, rows: int, longest: int = 4) -> Tensor:
+    """In which rows of a table the groups of 2 to ``longest`` letters stand that begin one before each letter.
 
     The groups have no table of their own but share its rows, chosen by a hash (Bojanowski et al. 2017, "Enriching Word
     Vectors with Subword Information").
@@ -36,18 +43,20 @@ def group_rows(tokens: Tensor, vocabulary: int, rows: int) -> Tensor:
         tokens: [batch, characters].
         vocabulary: how many letters are numbered.
         rows: of the table.
+        longest: at most 5, or the numbers of the groups outgrow 64 bits.
 
     Returns:
-        [batch, characters, 3].
+        [batch, characters, longest - 1].
     """
-    count = tokens.shape[1]
-    padded = functional.pad(tokens, (1, 2))
-    before, here, next_, after = (padded[:, shift : shift + count] for shift in range(4))
-    pairs = before * vocabulary + here
-    triples = pairs * vocabulary + next_
-    quadruples = triples * vocabulary + after
-    # A small prime and a large one spread the groups over the rows; 3·n, 3·n+1 and 3·n+2 keep the lengths apart.
-    return torch.stack([3 * pairs, 3 * triples + 1, 3 * quadruples + 2], dim=-1) * 7919 % 1_000_003 % rows
+    count, lengths = tokens.shape[1], longest - 1
+    padded = functional.pad(tokens, (1, longest - 2))
+    group, found = padded[:, :count], []
+    for further in range(1, longest):
+        group = group * vocabulary + padded[:, further : further + count]
+        # n times the number of lengths, plus which of them it is: groups of different length never meet by design.
+        found.append(lengths * group + further - 1)
+    # A small prime and a large one spread the groups over the rows.
+    return torch.stack(found, dim=-1) * 7919 % 1_000_003 % rows
 
 
 class LetterEmbedding(nn.Module):
@@ -90,25 +99,63 @@ class GroupVotes(nn.Module):
         return logits
 
 
+class GroupCounts(nn.Module):
+    """Naive Bayes on the groups of letters (McCallum and Nigam 1998, "A comparison of event models").
+
+    Nothing here is trained by gradients: :meth:`count` adds what each batch holds.
+    """
+
+    counts: Tensor
+    totals: Tensor
+
+    def __init__(self, vocabulary: int, languages: int, rows: int) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.register_buffer("counts", torch.zeros(rows, languages))
+        self.register_buffer("totals", torch.zeros(languages))
+
+    def count(self, tokens: Tensor, labels: Tensor) -> None:
+        """Adds the groups of the texts [batch, characters] to those of their languages [batch]."""
+        rows, languages = self.counts.shape
+        groups = self._rows_of(tokens)
+        is_letter = (tokens != _PADDING)[..., None].expand_as(groups)
+        cells = (groups * languages + labels[:, None, None])[is_letter]
+        found = torch.bincount(cells, minlength=rows * languages).view(rows, languages)
+        self.counts += found
+        self.totals += found.sum(dim=0)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[batch, characters] -> [batch, languages]: log-probabilities, but for what all languages have in common."""
+        present = (tokens != _PADDING)[..., None].to(self.counts.dtype)
+        seen = torch.log1p(self.counts[self._rows_of(tokens)] / _UNSEEN).sum(dim=-2)
+        size = torch.log(self.totals + _UNSEEN * self.counts.shape[0])
+        return _COUNT_SHARE * ((seen - (_LONGEST_COUNTED - 1) * (size - size.mean())) * present).sum(dim=1)
+
+    def _rows_of(self, tokens: Tensor) -> Tensor:
+        return group_rows(tokens, self.vocabulary, self.counts.shape[0], _LONGEST_COUNTED)
+
+
 class DeepAndWide(nn.Module):
-    """A deep part that a subclass brings, and the votes of the groups."""
+    """A deep part that a subclass brings, the votes of the groups, and their counts."""
 
     def __init__(self, vocabulary: int, languages: int, rows: int) -> None:
         super().__init__()
         self.votes = GroupVotes(vocabulary, languages, rows)
+        self.counts = GroupCounts(vocabulary, languages, _COUNTED_ROWS)
 
     def deep(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """[batch, characters] -> logits [batch, languages], and what else the deep part gives."""
         raise TypeError(f"{type(self).__name__} has no deep part")
 
     def opinions(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [batch, languages] of the deep part and of the votes."""
+        """Logits [batch, languages] of the two parts that are trained."""
         return self.deep(tokens)[0], self.votes(tokens)
 
     def forward(self, tokens: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """[batch, characters] -> logits [batch, languages]."""
         deep, wide = self.opinions(tokens)
-        return deep + wide
+        logits: Tensor = deep + wide + self.counts(tokens)
+        return logits
 
 
 class LanguageRnn(DeepAndWide):
@@ -222,7 +269,7 @@ class LanguageAttention(_Attending):
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """[batch, characters] -> logits [batch, languages], weights [batch, heads, characters, characters]."""
         deep, weights = self.deep(tokens)
-        return deep + self.votes(tokens), weights
+        return deep + self.votes(tokens) + self.counts(tokens), weights
 
 
 class LanguageTransformer(_Attending):

@@ -34,11 +34,6 @@ _STEP = 16
 _NUMBER_OF = {character: number for number, character in enumerate(CHARACTERS, _FIRST)}
 
 
-def lower_case_numbers() -> list[int]:
-    """For each number the number of the same letter in lower case, [VOCABULARY]."""
-    return [PADDING, UNKNOWN, *(_NUMBER_OF.get(character.lower(), _NUMBER_OF[character]) for character in CHARACTERS)]
-
-
 def read_letters(data: bytes, max_characters: int = DEFAULT_MAX_CHARACTERS) -> str:
     """The clean text.
 
