@@ -31,7 +31,7 @@ def differences(world: World) -> list[str]:
 
 
 def reconcile(world: World) -> list[str]:
-    """Mends the differences; returns what they were.
+    """Mends the differences and writes down what they were; returns them.
 
     Raises:
         NotHeld: where the stable server does not load what it should.
@@ -52,6 +52,8 @@ def reconcile(world: World) -> list[str]:
         if state.settings.use_gateway and world.gateway.is_free_for(world.models):
             world.gateway.set_split(world.versions, None)
         world.candidate.stop(state.settings.drain_s)
+    if found:
+        world.append("reconciled", {"differences": found})
     return found
 
 

@@ -77,6 +77,7 @@ def _what(entry: Entry) -> str:
         "interrupted": lambda: f"interrupted, {data['callers']}: {data['why']}",
         "taken_over": lambda: f"taken over from {', '.join(sorted(set(data['from'].values())))}, which is gone",
         "refused": lambda: f"{data['action']} is refused: {data['because']}",
+        "reconciled": lambda: f"reconciled: {'; '.join(data['differences'])}",
         "undrained": lambda: f"sequences on the {data['side']} server that did not end: {', '.join(data['sequences'])}",
         "end": lambda: data["outcome"].upper(),
     }

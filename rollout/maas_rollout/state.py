@@ -15,6 +15,7 @@ The kinds of entries, and what their ``data`` holds:
 ``interrupted``  the process ends in order, or by an error that nobody foresaw; ``why``, what became of the ``callers``
 ``taken_over``   ``from``: whose process died with the locks, by model
 ``refused``      a wish that could not be done, ``because``
+``reconciled``   ``differences`` of the world that were mended, a sentence each; may stand behind the ``end``
 ``undrained``    ``sequences`` on a ``side`` that did not end in time
 ``end``          ``outcome`` (promoted, rolled back), ``why``
 ===============  ======================================================================================================

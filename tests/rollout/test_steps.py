@@ -12,7 +12,7 @@ from tests.rollout.fake_triton import FakeClock, FakeWorld
 from tests.rollout.rollouts import give_back, release, settings
 
 from maas_core.errors import MaasError, NotHeld, NotReachable, WrongUse
-from maas_core.releases import Entry, released_versions
+from maas_core.releases import Entry, journal_path, read_entries, released_versions
 from maas_core.repository import versions_of
 from maas_rollout.control import Action, ask
 from maas_rollout.lock import Locked
@@ -337,6 +337,10 @@ def test_reconcile_mends_what_others_changed(world: FakeWorld, better: Path) -> 
     assert world.gateway.split("double") == (0, 0)
     assert world.candidate.address() is None
     assert Rollouts(world.ports).differences("double") == []
+    # Once only: a second run finds nothing to mend, and writes nothing.
+    Rollouts(world.ports).reconcile("double")
+    written = [entry.data for entry in read_entries(journal_path("double")) if entry.kind == "reconciled"]
+    assert written == [{"differences": found}]
 
 
 def test_without_a_gateway_golden_samples_and_load_test_decide(world: FakeWorld, better: Path) -> None:
