@@ -26,7 +26,8 @@ def drain(running: RunningTriton, view: Path, timeout_s: float, hurry: Callable[
     Args:
         running: the server.
         view: what it serves.
-        timeout_s: how long requests in flight may take.
+        timeout_s: how long requests in flight may take; with 0 the server is not even asked to end, which takes it a
+            second.
         hurry: whether to stop at once.
 
     Returns:
@@ -42,10 +43,11 @@ def drain(running: RunningTriton, view: Path, timeout_s: float, hurry: Callable[
         )
     except (TritonRefused, TritonUnreachable):
         answered = False
-    running.process.terminate()
-    end = time.monotonic() + _EXIT_TIMEOUT_S
-    while running.process.wait(_POLL_S) is None and not hurry() and time.monotonic() < end:
-        pass
+    if timeout_s > 0:
+        running.process.terminate()
+        end = time.monotonic() + _EXIT_TIMEOUT_S
+        while running.process.wait(_POLL_S) is None and not hurry() and time.monotonic() < end:
+            pass
     running.process.kill()
     return answered
 
