@@ -1,28 +1,25 @@
 """gRPC for load: messages that were serialized before the run, and answers that are read only as far as needed.
 
-Under gevent grpcio must be told of it before the first channel, and channels must be made after a fork: the sender is
-made where it is used.
+The wire is our own (:mod:`maas_loadtest.grpc_connection`): under gevent each call of grpcio goes through a thread,
+which costs as much latency as a fast model takes.
 """
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
-import grpc
 import numpy as np
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from maas_client._grpc_codec import SERVICE, decode_infer, decode_stream_message
-from maas_client._grpc_common import CHANNEL_OPTIONS, STREAM_METHOD, prepare
+from maas_client._grpc_common import STREAM_METHOD
 from maas_client._url import Endpoint
 from maas_client.errors import BadAnswerError
 from maas_core.golden import Tensors
+from maas_loadtest.grpc_calls import StreamCall, UnaryCall, request_block
+from maas_loadtest.grpc_connection import GrpcConnection
 from maas_loadtest.prepared import Prepared
-from maas_loadtest.sending import Reply, SendFailed, call_of
+from maas_loadtest.sending import MESSAGE_CHARACTERS, Reply, SendFailed, call_of
 
-_MESSAGE_CHARACTERS = 160
 _MODEL_NAME_TAG = b"\x0a"
 """Field 1 of ``ModelInferResponse``, length-delimited; field 2 is the version."""
 _VERSION_TAG = 0x12
@@ -30,7 +27,7 @@ _SINGLE_BYTE = 0x80
 
 
 class GrpcSender:
-    """One channel; gRPC itself runs many calls over its connection.
+    """One connection, over which many calls run at a time; a new one where it was lost.
 
     Args:
         endpoint: a grpc or grpcs address.
@@ -39,55 +36,62 @@ class GrpcSender:
     """
 
     def __init__(self, endpoint: Endpoint, timeout_s: float, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        target = prepare(endpoint)
-        # A pool of its own: two senders of one process shall not share a connection.
-        options = (*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1))
-        self._channel = (
-            grpc.secure_channel(target, grpc.ssl_channel_credentials(), options)
-            if endpoint.is_secure
-            else grpc.insecure_channel(target, options)
-        )
         self._endpoint = endpoint
         self._timeout_s = timeout_s
-        self._metadata = headers or None
-        # Without serializers the bytes go as they are.
-        self._infer: Any = self._channel.unary_unary(SERVICE + "ModelInfer")
-        self._stream: Any = self._channel.stream_stream(STREAM_METHOD)
+        self._infer_block = request_block(endpoint, SERVICE + "ModelInfer", timeout_s, headers)
+        self._stream_block = request_block(endpoint, STREAM_METHOD, timeout_s, headers)
+        self._connections: list[GrpcConnection] = []
 
     def send(self, prepared: Prepared, wire: bytes) -> Reply:
         """See :class:`maas_loadtest.sending.Sender`."""
+        connection = self._connected()
+        if prepared.kind == "stream":
+            return self._streamed(connection, wire)
+        call = UnaryCall(self._infer_block, wire, self._timeout_s)
+        connection.start(call)
         try:
-            if prepared.kind == "stream":
-                return self._streamed(wire)
-            body: bytes = self._infer(wire, self._timeout_s, self._metadata)
-        except grpc.RpcError as error:
-            raise _failed(error, self._timeout_s) from error
+            body = call.answer()
+        except BaseException:
+            connection.cancel(call)
+            raise
         return Reply(body, _version(body))
 
-    def _streamed(self, wire: bytes) -> Reply:
+    def _connected(self) -> GrpcConnection:
+        """Those before the last one only wait for their last answers."""
+        if not self._connections or not self._connections[-1].takes_calls:
+            self._connections = [one for one in self._connections if not one.is_over]
+            self._connections.append(GrpcConnection(self._endpoint, self._timeout_s))
+        return self._connections[-1]
+
+    def _streamed(self, connection: GrpcConnection, wire: bytes) -> Reply:
         """The request side is closed only after the last answer: Triton 2.51 may end otherwise."""
         parts: list[bytes] = []
         moments: list[int] = []
-        requests = _OneThenWait(wire)
-        call = self._stream(requests, timeout=self._timeout_s, metadata=self._metadata)
-        version = ""
+        version = error = ""
+        call = StreamCall(self._stream_block, wire, self._timeout_s)
+        connection.start(call)
         try:
-            for part in call:
-                now = time.monotonic_ns()
+            for moment_ns, part in call.messages():
                 message = pb.ModelStreamInferResponse.FromString(part)
-                if message.error_message:
-                    raise SendFailed("status", message.error_message[:_MESSAGE_CHARACTERS])
+                if error := message.error_message:
+                    break
                 response = message.infer_response
                 version = response.model_version or version
                 if response.outputs:
                     parts.append(part)
-                    moments.append(now)
+                    moments.append(moment_ns)
                 if response.parameters["triton_final_response"].bool_param:
-                    requests.end()
-        except DecodeError as error:
-            raise SendFailed("protocol", "an answer that is no message of the protocol") from error
-        finally:
-            requests.end()
+                    connection.end_request(call)
+        except DecodeError as broken:
+            connection.cancel(call)
+            raise SendFailed("protocol", "an answer that is no message of the protocol") from broken
+        except BaseException:
+            connection.cancel(call)
+            raise
+        if error:
+            # It ends by itself then: a cancellation that meets the last answer kills Triton 2.51.
+            connection.end_request(call)
+            raise SendFailed("status", error[:MESSAGE_CHARACTERS])
         return Reply(b"", version, 0, tuple(parts), tuple(moments))
 
     def outputs(self, prepared: Prepared, reply: Reply) -> Tensors:
@@ -104,31 +108,8 @@ class GrpcSender:
 
     def close(self) -> None:
         """See :class:`maas_loadtest.sending.Sender`."""
-        self._channel.close()
-
-
-class _OneThenWait:
-    """The request side of a stream: one message, then nothing until the answers are complete."""
-
-    def __init__(self, wire: bytes) -> None:
-        # Imported where the sender is used: under gevent this is a cooperative lock.
-        import threading
-
-        self._wire: bytes | None = wire
-        self._over = threading.Event()
-
-    def __iter__(self) -> _OneThenWait:
-        return self
-
-    def __next__(self) -> bytes:
-        if self._wire is not None:
-            wire, self._wire = self._wire, None
-            return wire
-        self._over.wait()
-        raise StopIteration
-
-    def end(self) -> None:
-        self._over.set()
+        while self._connections:
+            self._connections.pop().close()
 
 
 def _version(body: bytes) -> str:
@@ -142,12 +123,3 @@ def _version(body: bytes) -> str:
         return str(pb.ModelInferResponse.FromString(body).model_version)
     except DecodeError as error:
         raise SendFailed("protocol", "an answer that is no message of the protocol") from error
-
-
-def _failed(error: Any, timeout_s: float) -> SendFailed:
-    status, details = error.code().name, error.details() or "no explanation"
-    if status == "DEADLINE_EXCEEDED":
-        return SendFailed("timeout", f"no answer within {timeout_s:g} s")
-    if status == "UNAVAILABLE" and "connect" in details.lower():
-        return SendFailed("unreachable", "no connection")
-    return SendFailed("status", f"{status}: {details[:_MESSAGE_CHARACTERS]}")

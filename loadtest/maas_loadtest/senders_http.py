@@ -23,7 +23,7 @@ from maas_client._url import Endpoint
 from maas_core.dtypes import TRITON_OF_NUMPY
 from maas_core.golden import Tensors
 from maas_loadtest.prepared import Prepared
-from maas_loadtest.sending import Reply, SendFailed, call_of
+from maas_loadtest.sending import MESSAGE_CHARACTERS, Reply, SendFailed, call_of, no_answer_within
 
 _RECEIVE_BYTES = 1 << 16
 _HEAD_END = b"\r\n\r\n"
@@ -32,7 +32,6 @@ _HEADER_LENGTH = re.compile(rb"\r\ninference-header-content-length:\s*(\d+)", re
 _CLOSES = re.compile(rb"\r\nconnection:\s*close", re.IGNORECASE)
 _VERSION = re.compile(rb'"model_version"\s*:\s*"(\d+)"')
 _VERSION_WITHIN_BYTES = 400
-_MESSAGE_CHARACTERS = 160
 _OK = 200
 
 
@@ -153,11 +152,11 @@ class HttpSender:
             raise
         except TimeoutError as error:
             connection.close()
-            raise SendFailed("timeout", f"no answer within {self._timeout_s:g} s") from error
+            raise no_answer_within(self._timeout_s) from error
         except (OSError, ValueError) as error:
             connection.close()
             kind = "connection" if isinstance(error, OSError) else "protocol"
-            raise SendFailed(kind, str(error)[:_MESSAGE_CHARACTERS]) from error
+            raise SendFailed(kind, str(error)[:MESSAGE_CHARACTERS]) from error
         except BaseException:
             # A greenlet that is killed leaves a connection with half an answer in it.
             connection.close()
@@ -220,4 +219,4 @@ def _told(status: int, body: bytes) -> str:
         words = str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError):
         words = body.decode("utf-8", "replace").strip()
-    return f"{status}: {words[:_MESSAGE_CHARACTERS] or 'no explanation'}"
+    return f"{status}: {words[:MESSAGE_CHARACTERS] or 'no explanation'}"

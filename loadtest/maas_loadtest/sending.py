@@ -8,6 +8,9 @@ from maas_client._calls import InferCall, RequestForm
 from maas_core.golden import Tensors
 from maas_loadtest.prepared import Prepared
 
+MESSAGE_CHARACTERS = 160
+"""Of a server's own words: they go into a table."""
+
 
 class Reply(NamedTuple):
     """One answer, not decoded: most answers are only counted.
@@ -44,6 +47,11 @@ class SendFailed(Exception):
         super().__init__(message)
         self.kind = kind
         self.message = message
+
+
+def no_answer_within(timeout_s: float) -> SendFailed:
+    """The time of a call is over."""
+    return SendFailed("timeout", f"no answer within {timeout_s:g} s")
 
 
 class Sender(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent import futures
@@ -38,6 +39,10 @@ def grpc_infer(data: bytes = ONES.tobytes(), version: str = "1", **entry: Any) -
     return bytes(message.SerializeToString())
 
 
+def _openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=60)
+
+
 @dataclass(frozen=True)
 class Certificates:
     """PEM files of an authority, of a server at 127.0.0.1, and of a client that the server asks for."""
@@ -47,6 +52,19 @@ class Certificates:
     server_key: Path
     client: Path
     client_key: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> Certificates:
+        """Makes them with openssl."""
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
+        _openssl("req", "-x509", *key, "-keyout", folder / "ca.key", "-out", folder / "ca.pem", "-subj", "/CN=test CA")
+        for name in ("server", "client"):
+            _openssl(
+                *("req", "-x509", *key, "-CA", folder / "ca.pem", "-CAkey", folder / "ca.key", "-subj", f"/CN={name}"),
+                *("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"),
+                *("-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"),
+            )
+        return cls(*(folder / name for name in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")))
 
     def context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

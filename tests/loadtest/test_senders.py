@@ -1,26 +1,21 @@
-"""Senders: what a server does wrong gets a name, and a connection with half an answer in it is never used again."""
+"""Senders: what a server does wrong has a name, and a connection with half an answer in it is never used again."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import grpc
 import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
 from maas_client import ModelSpec, TensorSpec
-from maas_client._grpc_codec import SERVICE
 from maas_client._url import Endpoint
 from maas_core.golden import Sample
 from maas_loadtest.encoding import Encoder
 from maas_loadtest.prepared import Prepared, from_message, to_message, varint
-from maas_loadtest.senders_grpc import GrpcSender
 from maas_loadtest.senders_http import HttpSender
 from maas_loadtest.sending import SendFailed
 
@@ -118,67 +113,6 @@ class TestHttp:
             one = prepared(endpoint, headers=(("X-API-Key", "secret"),))
             HttpSender(endpoint, 5).send(one, one.wires[0])
         assert b"X-API-Key: secret\r\n" in seen[0]
-
-
-@contextmanager
-def grpc_server(answer: Callable[[Any, Any], Any]) -> Iterator[Endpoint]:
-    handler = grpc.unary_unary_rpc_method_handler(
-        answer, pb.ModelInferRequest.FromString, lambda one: one.SerializeToString()
-    )
-    server = grpc.server(ThreadPoolExecutor(2))
-    service = SERVICE.strip("/")
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"ModelInfer": handler}),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield Endpoint("grpc", "127.0.0.1", port)
-    finally:
-        server.stop(None)
-
-
-class TestGrpc:
-    @pytest.mark.parametrize("model", ["m", "a" * 300], ids=["short", "long"])
-    def test_an_answer_and_its_version(self, model: str) -> None:
-        def answer(request: Any, context: Any) -> Any:
-            return pb.ModelInferResponse(model_name=model, model_version="12", id=request.model_name)
-
-        with grpc_server(answer) as endpoint:
-            one, sender = prepared(endpoint), GrpcSender(endpoint, 5)
-            assert sender.send(one, one.wires[0]).version == "12"
-            sender.close()
-
-    @pytest.mark.parametrize(
-        ("code", "kind"), [(grpc.StatusCode.INVALID_ARGUMENT, "status"), (grpc.StatusCode.UNAVAILABLE, "status")]
-    )
-    def test_the_servers_status_is_told(self, code: grpc.StatusCode, kind: str) -> None:
-        with grpc_server(lambda _, context: context.abort(code, "no such input")) as endpoint:
-            one, sender = prepared(endpoint), GrpcSender(endpoint, 5)
-            with pytest.raises(SendFailed, match=f"{code.name}: no such input") as failure:
-                sender.send(one, one.wires[0])
-            sender.close()
-        assert failure.value.kind == kind
-
-    def test_nobody_there_and_no_time_left(self) -> None:
-        endpoint = Endpoint("grpc", "127.0.0.1", 1)
-        one, sender = prepared(endpoint), GrpcSender(endpoint, 2)
-        with pytest.raises(SendFailed) as failure:
-            sender.send(one, one.wires[0])
-        sender.close()
-        assert failure.value.kind == "unreachable"
-
-    def test_the_key_goes_with_each_call(self) -> None:
-        seen: list[Any] = []
-
-        def answer(_: Any, context: Any) -> Any:
-            seen.append(dict(context.invocation_metadata()))
-            return pb.ModelInferResponse(model_name="m", model_version="1")
-
-        with grpc_server(answer) as endpoint:
-            sender = GrpcSender(endpoint, 5, (("x-api-key", "secret"),))
-            one = prepared(endpoint)
-            sender.send(one, one.wires[0])
-            sender.close()
-        assert seen[0]["x-api-key"] == "secret"
 
 
 class TestPrepared:
