@@ -90,6 +90,8 @@ class GrpcConnection:
             return SendFailed("protocol", f"the server breaks HTTP/2: {error.message}")
         except TimeoutError:
             return no_answer_within(self._timeout_s)
+        except ConnectionError:
+            return _lost()
         except OSError as error:
             return SendFailed("connection", f"the connection was lost: {error.strerror or error}")
         finally:
@@ -103,7 +105,7 @@ class GrpcConnection:
         while not http2.is_over:
             data = connected.recv(_RECEIVE_BYTES)
             if not data:
-                return SendFailed("connection", "the server closed the connection before the whole answer came")
+                return _lost()
             http2.receive(data)
             has_output.set()
             if http2.is_ready:
@@ -120,6 +122,11 @@ class GrpcConnection:
         except OSError:
             # A broken connection ends the reading too, which tells why; a shutdown makes sure of it.
             _shut_down(connected)
+
+
+def _lost() -> SendFailed:
+    """One message: chance decides whether a server that ends shows as an end or as a reset."""
+    return SendFailed("connection", "the server closed the connection before the whole answer came")
 
 
 def _connect(endpoint: Endpoint, timeout_s: float) -> Any:

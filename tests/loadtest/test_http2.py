@@ -11,12 +11,9 @@ from dataclasses import replace
 
 import gevent
 import pytest
-from hpack import Encoder
 
 from maas_client._url import Endpoint
-from maas_loadtest.grpc_calls import UnaryCall, failure_of, timeout_text
-from maas_loadtest.http2_connection import MOST_STREAM_ID, Http2Connection
-from maas_loadtest.http2_frames import ErrorCode, FrameReader, FrameType, Http2Error, Setting, frame, settings_frame
+from maas_loadtest.http2_frames import ErrorCode, FrameType, Setting, frame, settings_frame
 from maas_loadtest.http2_headers import encode_block
 from maas_loadtest.prepared import Prepared
 from maas_loadtest.senders_grpc import GrpcSender
@@ -332,15 +329,6 @@ class TestFailures:
             assert first.get().version == "7"
             assert sender.send(ONE, b"request").version == "7"
 
-    def test_no_numbers_left_for_streams(self) -> None:
-        connection = Http2Connection()
-        connection.receive(settings_frame({}))
-        connection._next_id = MOST_STREAM_ID - 2
-        for _ in range(2):
-            assert connection.takes_streams
-            connection.open(UnaryCall(b"", b"", 1))
-        assert not connection.takes_streams
-
     def test_tls_without_http2(self, certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(certificates.ca))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -370,32 +358,3 @@ def test_a_connection_that_nobody_accepts_is_a_failure_of_its_request() -> None:
     gevent.joinall(jobs, raise_error=True)
     sender.close()
     assert {job.value.kind for job in jobs} == {"unreachable"}
-
-
-def test_blocks_of_an_encoder_that_keeps_to_a_table_of_nothing_are_read() -> None:
-    """Its first block tells the change of the size, and literals "with indexing" leave nothing behind."""
-    encoder = Encoder()
-    encoder.header_table_size = 0
-    block = encoder.encode([(b":status", b"200"), (b"grpc-status", b"0"), (b"grpc-status", b"0")])
-    connection, call = Http2Connection(), UnaryCall(b"", b"", 1)
-    connection.receive(settings_frame({}))
-    connection.open(call)
-    connection.receive(frame(HEADERS, 0x4, 1, block) + frame(DATA, 0, 1, message_of(BODY)) + frame(HEADERS, 0x5, 1, OK))
-    assert call.answer() == BODY
-
-
-@pytest.mark.parametrize(
-    ("timeout_s", "text"),
-    [(0.25, "250000u"), (10, "10000000u"), (3600, "3600000m"), (1e6, "1000000S"), (1e12, "99999999S")],
-)
-def test_the_deadline_has_at_most_eight_digits(timeout_s: float, text: str) -> None:
-    assert timeout_text(timeout_s) == text
-
-
-def test_frames_longer_than_announced_are_told_before_they_have_come() -> None:
-    with pytest.raises(Http2Error):
-        list(FrameReader().feed(b"\x00\x40\x01\x00\x00\x00\x00\x00\x01"))
-
-
-def test_an_ok_beside_an_http_error_is_an_ok() -> None:
-    assert failure_of({b":status": b"200", b"grpc-status": b"0"}, 1) is None
