@@ -129,10 +129,12 @@ def raw_server(*talks: Callable[[Peer], None], context: ssl.SSLContext | None = 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = threading.Thread(target=serve, args=(listener,))
         server.start()
-        yield Endpoint("grpcs" if context else "grpc", "127.0.0.1", listener.getsockname()[1])
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        server.join(_TIMEOUT_S)
+        try:
+            yield Endpoint("grpcs" if context else "grpc", "127.0.0.1", listener.getsockname()[1])
+        finally:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            server.join(_TIMEOUT_S)
     assert not server.is_alive()
     assert not broken
 

@@ -243,7 +243,7 @@ class TestFailures:
             ([good_answer(1, BODY).replace(b"\0\0\0\0\6", b"\1\0\0\0\6")], "protocol", "a compressed message"),
             ([good_answer(1, BODY).replace(b"\0\0\0\0\6", b"\0\0\0\0\7")], "protocol", "not one whole message"),
             ([good_answer(1, b"\xff")], "protocol", "no message of the protocol"),
-            ([frame(FrameType.RST_STREAM, 0, 1, bytes([0, 0, 0, 7]))], "status", "UNAVAILABLE: .* REFUSED_STREAM"),
+            ([frame(FrameType.RST_STREAM, 0, 1, bytes([0, 0, 0, 11]))], "status", "RESOURCE_EXHAUSTED: .*CALM"),
             ([frame(FrameType.RST_STREAM, 0, 1, bytes([0, 0, 0, 99]))], "status", r"INTERNAL: .*\(0x63\)"),
         ],
     )
@@ -258,10 +258,29 @@ class TestFailures:
             peer.wait_for_end()
 
         with sending(talk) as sender:
-            with pytest.raises(SendFailed, match=message.replace(" REF", ".*REF")) as failed:
+            with pytest.raises(SendFailed, match=message) as failed:
                 sender.send(ONE, b"request")
             assert failed.value.kind == kind
             assert sender.send(ONE, b"request").version == "7"
+
+    @pytest.mark.parametrize("refusals", [1, 2])
+    def test_a_refused_call_is_sent_once_more(self, refusals: int) -> None:
+        def talk(peer: Peer) -> None:
+            peer.greet()
+            for number in range(refusals):
+                assert peer.wait_for(DATA)[3] == message_of(b"request")
+                refused = int(ErrorCode.REFUSED_STREAM).to_bytes(4, "big")
+                peer.say(frame(FrameType.RST_STREAM, 0, 2 * number + 1, refused))
+            if refusals == 1:
+                peer.wait_for(DATA)
+                peer.say(good_answer(3, BODY))
+            peer.wait_for_end()
+
+        with sending(talk) as sender:
+            if refusals == 1:
+                assert sender.send(ONE, b"request").version == "7"
+            else:
+                assert failure(sender).message == "UNAVAILABLE: the server reset the stream (REFUSED_STREAM)"
 
     @pytest.mark.parametrize("broken", [b"\1\0\0\0\0", b"\0\0\0\0\1\xff"], ids=["compressed", "no message"])
     def test_a_broken_stream(self, broken: bytes) -> None:
