@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import mean
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from maas_core.errors import WrongUse
@@ -21,9 +19,11 @@ from maas_export.catalogue import PretrainedModel, TorchModel, torch_model_named
 from maas_export.data.split import Split
 from maas_export.recipe import Recipe
 from maas_export.sources import training_sources
-from maas_export.training import Progress as Heard
 from maas_export.training import train as fit
 
+Told = Callable[[str, int, int, float], None]
+"""Hears of a training before its first epoch and after each: its title, the number of the epoch (0 before the first),
+how many there are, and the mean loss."""
 _DECIDING = ("torch", "numpy", "scikit-learn", "transformers")
 """Packages whose version may change a weight or a figure."""
 
@@ -51,7 +51,7 @@ class TrainingRequest:
     again: bool = False
 
 
-def train_model(name: str, request: TrainingRequest) -> tuple[weights.StoredWeights, bool]:
+def train_model(name: str, request: TrainingRequest, told: Told) -> tuple[weights.StoredWeights, bool]:
     """Trains and evaluates; returns the stored weights and whether they are new.
 
     Of several seeds the first one's weights become the latest, whatever the others reach: choosing the best would
@@ -66,7 +66,7 @@ def train_model(name: str, request: TrainingRequest) -> tuple[weights.StoredWeig
     over_seeds: dict[int, float] = {}
     # The first seed comes last, so that its weights are the newest.
     for seed in range(last_seed, request.seed - 1, -1):
-        stored, is_new = _train_seed(model, split, start, seed, split_seed, request)
+        stored, is_new = _train_seed(model, split, start, seed, split_seed, request, told)
         over_seeds[seed] = stored.record.evaluation["value"]
     if request.seeds > 1:
         stored = weights.add_to_record(stored, over_seeds=dict(sorted(over_seeds.items())))
@@ -102,6 +102,7 @@ def _train_seed(
     seed: int,
     split_seed: int,
     request: TrainingRequest,
+    told: Told,
 ) -> tuple[weights.StoredWeights, bool]:
     recipe = replace(model.recipe, epochs=request.epochs or model.recipe.epochs)
     key = weights.training_key(
@@ -122,7 +123,7 @@ def _train_seed(
     checkpoint = weights.checkpoint_path(model.name, key)
     if request.again:
         checkpoint.unlink(missing_ok=True)
-    module = _fitted(model, split, recipe, seed, checkpoint, start)
+    module = _fitted(model, split, recipe, seed, checkpoint, start, told)
     evaluation = model.evaluate(module, split)
     before = model.evaluate(start.load_into(model.build()), split).as_dict() if start else None
     stored = weights.store(
@@ -150,27 +151,18 @@ def _fitted(
     seed: int,
     checkpoint: Path,
     start: weights.StoredWeights | None,
+    told: Told,
 ) -> nn.Module:
     if isinstance(model, PretrainedModel):
         return model.fetch().eval()
-    with _progress_bar(f"{model.name}, seed {seed}", recipe.epochs) as progress:
-        return fit(
-            model,
-            split.train,
-            recipe,
-            seed,
-            progress,
-            checkpoint=checkpoint,
-            start=start.load_into if start else None,
-        )
-
-
-@contextmanager
-def _progress_bar(title: str, epochs: int) -> Iterator[Heard]:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True
-    ) as bar:
-        task = bar.add_task(f"{title}: loss -", total=epochs)
-        yield lambda epoch, loss: bar.update(task, completed=epoch, description=f"{title}: loss {loss:.4f}")
+    title = f"{model.name}, seed {seed}"
+    told(title, 0, recipe.epochs, math.nan)
+    return fit(
+        model,
+        split.train,
+        recipe,
+        seed,
+        lambda epoch, loss: told(title, epoch, recipe.epochs, loss),
+        checkpoint=checkpoint,
+        start=start.load_into if start else None,
+    )

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where version N is.",
 )
+@click.option("--jobs", type=click.IntRange(1), help="How many models at a time (default: one for each core).")
 @click.option("--again", is_flag=True, help="Train even where nothing has changed since the last time.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 def train(
@@ -54,6 +54,7 @@ def train(
     share: float,
     from_version: int | None,
     repository: Path,
+    jobs: int | None,
     again: bool,
     as_json: bool,
 ) -> None:
@@ -64,26 +65,28 @@ def train(
     """
     # Threads that wait by spinning take the cores from each other where something else runs; torch reads this once.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from maas_export.train import TrainingRequest, train_model
+    from maas_export.train import TrainingRequest
+    from maas_export.train_jobs import train_models
 
-    for model in _named(models, every, data is not None or from_version is not None):
-        start = _version_folder(repository, model, from_version) if from_version is not None else None
-        started = time.monotonic()
-        request = TrainingRequest(data, seed, seeds, epochs, share, start, again)
-        stored, is_new = train_model(model, request)
+    names = _named(models, every, data is not None or from_version is not None)
+    start = _version_folder(repository, names[0], from_version) if from_version is not None else None
+    request = TrainingRequest(data, seed, seeds, epochs, share, start, again)
+    for trained in train_models(names, request, jobs or os.cpu_count() or 1):
         if as_json:
-            click.echo(json.dumps(stored.record.model_dump(mode="json") | {"trained": is_new}))
+            click.echo(json.dumps(trained.stored.record.model_dump(mode="json") | {"trained": trained.is_new}))
         else:
-            _show(stored, is_new, time.monotonic() - started)
+            _show(trained.stored, trained.is_new, trained.duration_s)
 
 
 def _named(models: tuple[str, ...], every: bool, is_for_one: bool) -> tuple[str, ...]:
-    from maas_export.catalogue import TorchModel, all_models
+    from maas_export.catalogue import TorchModel, all_models, torch_model_named
 
     if every == bool(models):
         raise WrongUse("which model?", "give the names of some, or --all")
     if is_for_one and len(models) != 1:
         raise WrongUse("--data and --from-version are for one model", "name that one")
+    for model in models:
+        torch_model_named(model)
     return models or tuple(name for name, model in all_models().items() if isinstance(model, TorchModel))
 
 

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
-from tests.conftest import Journey, Maas
+from tests.conftest import ROOT, Journey, Maas, json_lines
 
 
 def test_training_reaches_98_percent_and_leaves_its_evaluation(journey: Journey) -> None:
-    folder = next(path for path in (journey.build / "weights/digits_cnn").iterdir() if path.is_dir())
+    weights = journey.build / "weights/digits_cnn"
+    folder = weights / (weights / "latest").read_text()[:16]
     record = json.loads((folder / "training.json").read_text())
     evaluation = record["evaluation"]
     assert evaluation["value"] >= 0.98
@@ -27,6 +33,41 @@ def test_the_same_seed_gives_the_same_weights_and_no_second_training(maas: Maas,
     anew = json.loads(maas("train", "digits_cnn", "--epochs", "1", "--again", "--json").stdout)
     assert (first["trained"], again["trained"], anew["trained"]) == (True, False, True)
     assert first["sha256"] == again["sha256"] == anew["sha256"]
+
+
+def test_several_models_at_once_give_the_same_weights(maas: Maas) -> None:
+    few = ("--share", "0.1", "--epochs", "1", "--json")
+    alone = json.loads(maas("train", "digits_cnn", *few, "--jobs", "1").stdout)
+    done = maas("train", "digits_cnn", "digit_autoencoder", *few, "--again", "--jobs", "2")
+    records = {record["model"]: record for record in json_lines(done.stdout)}
+    assert records.keys() == {"digits_cnn", "digit_autoencoder"}
+    assert records["digits_cnn"]["sha256"] == alone["sha256"]
+
+
+@pytest.mark.parametrize("killed", ["one training", "the command"])
+def test_whoever_is_killed_no_training_goes_on(killed: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "maas_core", "train", "digit_detector", "tiny_gpt", "--jobs", "2"]
+    environment = {**os.environ, "MAAS_BUILD": str(tmp_path / "build")}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
+        trainings = wait_for_trainings(psutil.Process(process.pid))
+        (trainings[0] if killed == "one training" else process).kill()
+        _, said = process.communicate(timeout=60)
+    assert psutil.wait_procs(trainings, timeout=20)[1] == []
+    if killed == "one training":
+        assert process.returncode == 1
+        assert "ended with exit code -9 and said nothing; is there enough memory?" in said
+        assert len(said.splitlines()) == 1
+
+
+def wait_for_trainings(command: psutil.Process) -> list[psutil.Process]:
+    """The two processes, when they have begun to work."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = [child for child in command.children() if "spawn_main" in " ".join(child.cmdline())]
+        if len(found) == 2 and all(child.cpu_times().user > 1 for child in found):
+            return found
+        time.sleep(0.1)
+    raise AssertionError("the trainings did not begin")
 
 
 @pytest.mark.parametrize(

@@ -116,13 +116,12 @@ class GroupCounts(nn.Module):
 
     def count(self, tokens: Tensor, labels: Tensor) -> None:
         """Adds the groups of the texts [batch, characters] to those of their languages [batch]."""
-        rows, languages = self.counts.shape
+        languages = self.counts.shape[1]
         groups = self._rows_of(tokens)
         is_letter = (tokens != _PADDING)[..., None].expand_as(groups)
         cells = (groups * languages + labels[:, None, None])[is_letter]
-        found = torch.bincount(cells, minlength=rows * languages).view(rows, languages)
-        self.counts += found
-        self.totals += found.sum(dim=0)
+        self.counts.view(-1).index_add_(0, cells, torch.ones(len(cells)))
+        self.totals += torch.bincount(cells % languages, minlength=languages)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[batch, characters] -> [batch, languages]: log-probabilities, but for what all languages have in common."""
