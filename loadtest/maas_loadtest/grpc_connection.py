@@ -107,7 +107,9 @@ class GrpcConnection:
             if not data:
                 return _lost()
             http2.receive(data)
-            has_output.set()
+            # Most answers want no word back: the writer is left asleep.
+            if http2.has_output:
+                has_output.set()
             if http2.is_ready:
                 connected.settimeout(None)
         return SendFailed("connection", "the server closes the connection")

@@ -142,6 +142,11 @@ class Http2Connection:
         """Whether nothing can come any more that anybody waits for."""
         return self.is_closing and not self._streams
 
+    @property
+    def has_output(self) -> bool:
+        """Whether there is something to be written."""
+        return bool(self._output)
+
     def take_output(self) -> bytes:
         """What is to be written now."""
         output = b"".join(self._output)
