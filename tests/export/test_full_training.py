@@ -45,9 +45,9 @@ def test_each_language_network_is_within_three_points_of_n_grams(trained: dict[s
     assert sum(values) / 3 >= max(evaluation(trained, name)["baselines"].values()) - 0.03
 
 
-def test_the_best_language_network_beats_n_grams(trained: dict[str, dict[str, Any]]) -> None:
+def test_the_best_language_network_beats_n_grams_by_more_than_a_point(trained: dict[str, dict[str, Any]]) -> None:
     means = [sum(trained[name]["over_seeds"].values()) / 3 for name in LANGUAGES]
-    assert max(means) > max(evaluation(trained, LANGUAGES[0])["baselines"].values())
+    assert max(means) >= max(evaluation(trained, LANGUAGES[0])["baselines"].values()) + 0.01
 
 
 def test_forecasts_beat_staying_and_drifting_and_the_band_is_honest(trained: dict[str, dict[str, Any]]) -> None:
