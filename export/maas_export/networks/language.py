@@ -127,8 +127,11 @@ class GroupCounts(nn.Module):
         """[batch, characters] -> [batch, languages]: log-probabilities, but for what all languages have in common."""
         present = (tokens != _PADDING)[..., None].to(self.counts.dtype)
         seen = torch.log1p(self.counts[self._rows_of(tokens)] / _UNSEEN).sum(dim=-2)
-        size = torch.log(self.totals + _UNSEEN * self.counts.shape[0])
-        return _COUNT_SHARE * ((seen - (_LONGEST_COUNTED - 1) * (size - size.mean())) * present).sum(dim=1)
+        sizes = self.totals + _UNSEEN * self.counts.shape[0]
+        # Nothing that grows and is the same for all languages: beside it their differences would lose digits.
+        votes = seen - seen.mean(dim=-1, keepdim=True) - (_LONGEST_COUNTED - 1) * torch.log(sizes / sizes.mean())
+        logits: Tensor = _COUNT_SHARE * (votes * present).sum(dim=1)
+        return logits
 
     def _rows_of(self, tokens: Tensor) -> Tensor:
         return group_rows(tokens, self.vocabulary, self.counts.shape[0], _LONGEST_COUNTED)
