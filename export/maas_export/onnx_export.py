@@ -116,7 +116,8 @@ def dynamic_axes(tensor: TensorSpec, spec: ModelSpec) -> dict[int, str]:
 
 def slimmed(model: onnx.ModelProto) -> onnx.ModelProto:
     """Constants folded, and without the metadata, which holds paths of the building machine."""
-    slim: onnx.ModelProto = onnxslim.slim(model)
+    # Shapes fold nothing more in what torch gives, and take longer than all the rest.
+    slim: onnx.ModelProto = onnxslim.slim(model, no_shape_infer=True)
     slim.ir_version = IR_VERSION
     slim.doc_string = ""
     for holder in (slim, slim.graph, *slim.graph.node, *slim.graph.input, *slim.graph.output, *slim.graph.value_info):
