@@ -6,6 +6,7 @@ Columns: ``ink``, float32 from 0 (ground) to 1 (ink), [samples, height, width]; 
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import struct
 import zipfile
 import zlib
@@ -26,11 +27,20 @@ _LEAST_INK = 0.5
 
 def built_in(seed: int) -> Split:
     """scikit-learn's 1,797 digits of 43 writers, 8×8 pixels, ink 0 to 16."""
-    from sklearn.datasets import load_digits
+    return stratified(built_in_digits(), seed, "scikit-learn load_digits")
 
-    digits = load_digits()
-    columns = {"ink": (digits.images / 16).astype(np.float32), "label": digits.target}
-    return stratified(columns, seed, "scikit-learn load_digits")
+
+def built_in_digits() -> Tensors:
+    """All of them, training and held-out part alike: for samples of what a digit looks like.
+
+    Read from scikit-learn's own file, because to import scikit-learn takes two seconds.
+    """
+    package = importlib.util.find_spec("sklearn")
+    assert package is not None  # noqa: S101  # a dependency
+    assert package.origin is not None  # noqa: S101  # it lies in a folder
+    with gzip.open(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", "rt") as file:
+        rows = np.loadtxt(file, delimiter=",")
+    return {"ink": (rows[:, :-1].reshape(-1, 8, 8) / 16).astype(np.float32), "label": rows[:, -1].astype(np.int64)}
 
 
 def from_path(path: Path, seed: int) -> Split:

@@ -96,7 +96,7 @@ class DigitsCnn(Classifier):
 
     def sample_inputs(self, rng: np.random.Generator, size: int) -> Tensors:
         """Real digits and, every fourth, plain noise: a network can be right on the one and wrong on the other."""
-        digits = digit_data.built_in(seed=0).test["ink"]
+        digits = digit_data.built_in_digits()["ink"]
         image = np.array(self.features({"ink": digits[rng.integers(len(digits), size=size)]})["image"])
         noise = np.arange(size) % 4 == 3
         image[noise] = rng.random((int(noise.sum()), 1, _SIZE, _SIZE), dtype=np.float32)
@@ -186,7 +186,7 @@ MODELS = (DigitsCnn(), DigitsPreprocess(), _RANKING, Digits())
 
 
 def _pictures(rng: np.random.Generator, count: int) -> Array:
-    digits = digit_data.built_in(seed=0).test["ink"]
+    digits = digit_data.built_in_digits()["ink"]
     chosen = digits[rng.integers(len(digits), size=count)]
     return with_a_bad_one([_drawn(ink, int(rng.integers(40, 400)), is_dark=bool(rng.random() < 0.5)) for ink in chosen])
 

@@ -103,7 +103,7 @@ class DigitDetector(TorchModel):
     def load_data(self, path: Path | None, seed: int) -> Split:
         """Digits to compose scenes of (scikit-learn's, or the user's as for `digits_cnn`), and held-out scenes."""
         digits = digit_data.built_in(seed) if path is None else digit_data.from_path(path, seed)
-        return Split(digits.train, _held_out_scenes(digits, seed), f"scenes of digits: {digits.source}")
+        return Split(digits.train, _plain_scenes(digits.test, seed), f"scenes of digits: {digits.source}")
 
     def epoch_data(self, train: Tensors, rng: np.random.Generator) -> Tensors:
         """Fresh scenes of other writers' digits; where there are fewer digits, fewer scenes."""
@@ -324,15 +324,16 @@ def _times(true: Found, factor: int) -> Found:
     return Found(true.boxes * factor, true.labels, true.scores)
 
 
-def _held_out_scenes(digits: Split, seed: int, count: int = _TEST_SCENES) -> Tensors:
+def _plain_scenes(digits: Tensors, seed: int, count: int = _TEST_SCENES) -> Tensors:
+    """Of digits as they were written."""
     from maas_export.data.digit_writers import as_written
 
     rng = np.random.default_rng(seed)
-    return scene_data.composed(digits.test, count, lambda ink: as_written(ink)[:, 0].numpy(), rng)
+    return scene_data.composed(digits, count, lambda ink: as_written(ink)[:, 0].numpy(), rng)
 
 
 def _sample_scenes(rng: np.random.Generator, count: int) -> Tensors:
-    return _held_out_scenes(digit_data.built_in(seed=0), int(rng.integers(2**31)), count)
+    return _plain_scenes(digit_data.built_in_digits(), int(rng.integers(2**31)), count)
 
 
 def _sample_pictures(rng: np.random.Generator, count: int) -> Array:
