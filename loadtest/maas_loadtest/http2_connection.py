@@ -37,7 +37,7 @@ from maas_loadtest.http2_frames import (
     without_padding,
 )
 from maas_loadtest.http2_headers import HeaderDecoder, HeaderMap
-from maas_loadtest.sending import SendFailed
+from maas_loadtest.sending import NotProcessed, SendFailed
 
 MOST_STREAM_ID = 2**31 - 1
 _MOST_BLOCK_BYTES = 1 << 16
@@ -357,7 +357,7 @@ class Http2Connection:
         self._waiting.clear()
         for stream in not_sent:
             stream.on_failed(
-                SendFailed("connection", f"not sent: the server closes the connection ({code_name(code)})")
+                NotProcessed("connection", f"not sent: the server closes the connection ({code_name(code)})")
             )
 
     def _on_window_update(self, flags: int, stream_id: int, payload: bytes) -> None:  # as every handler

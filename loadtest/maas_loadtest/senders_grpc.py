@@ -18,7 +18,7 @@ from maas_core.golden import Tensors
 from maas_loadtest.grpc_calls import StreamCall, UnaryCall, request_block
 from maas_loadtest.grpc_connection import GrpcConnection
 from maas_loadtest.prepared import Prepared
-from maas_loadtest.sending import MESSAGE_CHARACTERS, Reply, SendFailed, call_of
+from maas_loadtest.sending import MESSAGE_CHARACTERS, NotProcessed, Reply, SendFailed, call_of
 
 _MODEL_NAME_TAG = b"\x0a"
 """Field 1 of ``ModelInferResponse``, length-delimited; field 2 is the version."""
@@ -43,7 +43,17 @@ class GrpcSender:
         self._connections: list[GrpcConnection] = []
 
     def send(self, prepared: Prepared, wire: bytes) -> Reply:
-        """See :class:`maas_loadtest.sending.Sender`."""
+        """See :class:`maas_loadtest.sending.Sender`.
+
+        A request that the server has not touched, because it ends the connection, goes over the next one, once: gRPC
+        asks that of every client (proposal A6, "Transparent Retries").
+        """
+        try:
+            return self._sent_once(prepared, wire)
+        except NotProcessed:
+            return self._sent_once(prepared, wire)
+
+    def _sent_once(self, prepared: Prepared, wire: bytes) -> Reply:
         connection = self._connected()
         if prepared.kind == "stream":
             return self._streamed(connection, wire)

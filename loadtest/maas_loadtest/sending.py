@@ -49,6 +49,10 @@ class SendFailed(Exception):
         self.message = message
 
 
+class NotProcessed(SendFailed):
+    """The server says that it has not touched the request: it may be sent again."""
+
+
 def no_answer_within(timeout_s: float) -> SendFailed:
     """The time of a call is over."""
     return SendFailed("timeout", f"no answer within {timeout_s:g} s")
