@@ -30,7 +30,7 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## the whole journey on one model: train, export, verify, publish, serve, predict
 	@exec $(BIN)/maas demo
 
-models: $(READY)  ## train, export and publish the whole catalogue (about 20 minutes)
+models: $(READY)  ## train, export and publish the whole catalogue (about 16 minutes)
 	@$(BIN)/maas train --all
 	@$(BIN)/maas export --all
 	@$(BIN)/maas publish $$($(BIN)/maas models --all --bundles)
