@@ -18,7 +18,7 @@ from maas_rollout.journal import JournalNotWritten
 from maas_rollout.ports import Judgement
 from maas_rollout.running import finish
 from maas_rollout.service import Rollouts, states_of
-from maas_rollout.stopping import Stopped, stoppable
+from maas_rollout.stopping import Stopped
 from maas_rollout.world import Interrupted
 
 
@@ -107,11 +107,21 @@ def test_a_signal_ends_a_command_in_order(
     assert signal.getsignal(number) == before
 
 
-def test_a_signal_that_is_ignored_stays_so() -> None:
+def test_a_signal_that_is_ignored_ends_no_rollout(
+    world: FakeWorld, better: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As `nohup` has it."""
+
+    def judge(*_: object) -> Judgement:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return Judgement("go")
+
+    monkeypatch.setattr(FakeGate, "judge", judge)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with stoppable():
-            os.kill(os.getpid(), signal.SIGHUP)
+        finish(lambda: release(world, better), "double", as_json=False)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+    assert states_of("double")[-1].outcome == "promoted"
+    assert world.stable.ready_versions() == {"double": [2]}
