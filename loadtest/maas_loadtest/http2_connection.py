@@ -57,23 +57,19 @@ class Stream(ABC):
     Attributes:
         stream_id: 0 as long as it waits for its turn.
         block: its header block.
-        request: all of its data.
         pending: what is left to be sent of it.
         ends_request: whether nothing follows after ``pending``.
         send_window_bytes: how much the server takes on this stream.
         received_bytes: since its own window was last widened.
-        was_refused: the server has refused it once.
     """
 
     def __init__(self, block: bytes, request: bytes, *, ends_request: bool) -> None:
         self.stream_id = 0
         self.block = block
-        self.request = memoryview(request)
-        self.pending = self.request
+        self.pending = memoryview(request)
         self.ends_request = ends_request
         self.send_window_bytes = 0
         self.received_bytes = 0
-        self.was_refused = False
 
     @abstractmethod
     def on_headers(self, headers: HeaderMap) -> None:
@@ -298,16 +294,8 @@ class Http2Connection:
         if stream is None:
             return
         del self._streams[stream_id]
-        if code == ErrorCode.REFUSED_STREAM and not stream.was_refused and not self.is_closing:
-            self._send_again(stream)
-        else:
-            stream.on_reset(code)
+        stream.on_reset(code)
         self._open_waiting()
-
-    def _send_again(self, stream: Stream) -> None:
-        """Once: a refused stream was not processed (8.7), and a server may count one that it has just ended."""
-        stream.was_refused, stream.stream_id, stream.pending = True, 0, stream.request
-        self._waiting.appendleft(stream)
 
     def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id or (flags & ACK and payload):

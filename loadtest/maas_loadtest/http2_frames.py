@@ -102,13 +102,12 @@ def frame(kind: int, flags: int, stream_id: int, payload: bytes | memoryview = b
     return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
 
 
-def header_frames(stream_id: int, block: bytes, *, ends_stream: bool = False) -> bytes:
+def header_frames(stream_id: int, block: bytes) -> bytes:
     """HEADERS, and CONTINUATION where a header block is longer than the frame size that every peer takes."""
-    flags = END_STREAM if ends_stream else 0
     if len(block) <= DEFAULT_FRAME_BYTES:
-        return frame(FrameType.HEADERS, flags | END_HEADERS, stream_id, block)
+        return frame(FrameType.HEADERS, END_HEADERS, stream_id, block)
     chunks = [block[start : start + DEFAULT_FRAME_BYTES] for start in range(0, len(block), DEFAULT_FRAME_BYTES)]
-    frames = [frame(FrameType.HEADERS, flags, stream_id, chunks[0])]
+    frames = [frame(FrameType.HEADERS, 0, stream_id, chunks[0])]
     frames += [frame(FrameType.CONTINUATION, 0, stream_id, chunk) for chunk in chunks[1:-1]]
     frames.append(frame(FrameType.CONTINUATION, END_HEADERS, stream_id, chunks[-1]))
     return b"".join(frames)

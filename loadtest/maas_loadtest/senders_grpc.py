@@ -6,6 +6,8 @@ which costs as much latency as a fast model takes.
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
@@ -45,19 +47,20 @@ class GrpcSender:
     def send(self, prepared: Prepared, wire: bytes) -> Reply:
         """See :class:`maas_loadtest.sending.Sender`.
 
-        A request that the server has not touched, because it ends the connection, goes over the next one, once: gRPC
-        asks that of every client (proposal A6, "Transparent Retries").
+        A request that the server has not touched, because it ends the connection or refuses the stream, is sent once
+        more within the same time: gRPC asks that of every client (proposal A6, "Transparent Retries").
         """
+        end_at = time.monotonic() + self._timeout_s
         try:
-            return self._sent_once(prepared, wire)
+            return self._sent_once(prepared, wire, end_at)
         except NotProcessed:
-            return self._sent_once(prepared, wire)
+            return self._sent_once(prepared, wire, end_at)
 
-    def _sent_once(self, prepared: Prepared, wire: bytes) -> Reply:
+    def _sent_once(self, prepared: Prepared, wire: bytes, end_at: float) -> Reply:
         connection = self._connected()
         if prepared.kind == "stream":
-            return self._streamed(connection, wire)
-        call = UnaryCall(self._infer_block, wire, self._timeout_s)
+            return self._streamed(connection, wire, end_at)
+        call = UnaryCall(self._infer_block, wire, self._timeout_s, end_at)
         connection.start(call)
         try:
             body = call.answer()
@@ -73,12 +76,12 @@ class GrpcSender:
             self._connections.append(GrpcConnection(self._endpoint, self._timeout_s))
         return self._connections[-1]
 
-    def _streamed(self, connection: GrpcConnection, wire: bytes) -> Reply:
+    def _streamed(self, connection: GrpcConnection, wire: bytes, end_at: float) -> Reply:
         """The request side is closed only after the last answer: Triton 2.51 may end otherwise."""
         parts: list[bytes] = []
         moments: list[int] = []
         version = error = ""
-        call = StreamCall(self._stream_block, wire, self._timeout_s)
+        call = StreamCall(self._stream_block, wire, self._timeout_s, end_at)
         connection.start(call)
         try:
             for moment_ns, part in call.messages():

@@ -17,7 +17,7 @@ def test_no_numbers_left_for_streams() -> None:
     connection._next_id = MOST_STREAM_ID - 2
     for _ in range(2):
         assert connection.takes_streams
-        connection.open(UnaryCall(b"", b"", 1))
+        connection.open(UnaryCall(b"", b"", 1, 1))
     assert not connection.takes_streams
 
 
@@ -26,7 +26,7 @@ def test_blocks_of_an_encoder_that_keeps_to_a_table_of_nothing_are_read() -> Non
     encoder = Encoder()
     encoder.header_table_size = 0
     block = encoder.encode([(b":status", b"200"), (b"grpc-status", b"0"), (b"grpc-status", b"0")])
-    connection, call = Http2Connection(), UnaryCall(b"", b"", 1)
+    connection, call = Http2Connection(), UnaryCall(b"", b"", 1, 1)
     connection.receive(settings_frame({}))
     connection.open(call)
     connection.receive(
