@@ -135,13 +135,13 @@ def _exported(argument: str, task: str | None, name: str | None, seed: int) -> I
 
 def _export(name: str, bundle_format: str, *, data: Path | None, seed: int, as_json: bool) -> None:
     with _collector_paused():
+        # Here, because torch, which comes with it, makes many of these objects while it is imported.
         from maas_export.bundle import export_bundle
 
         bundle, is_new = export_bundle(name, seed=seed, bundle_format=bundle_format, data=data)
         if is_new:
             _verify(bundle, data, as_json)
-    if is_new:
-        return
+            return
     if as_json:
         click.echo(json.dumps({"model": name, "bundle": str(bundle), "new": False, "passed": True}))
     else:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -102,8 +103,8 @@ def _look_for_dead(running: dict[str, SpawnProcess]) -> None:
     for model, process in running.items():
         if process.exitcode:
             raise MaasError(
-                f"the training of {model} ended with exit code {process.exitcode} and said nothing",
-                "is there enough memory? `--jobs 1` needs less",
+                f"the training of {model} ended with exit code {process.exitcode}",
+                "where nothing stands above: is there enough memory? `--jobs 1` needs less",
             )
 
 
@@ -114,7 +115,8 @@ def _child(model: str, request: TrainingRequest, said: Any) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         said.put((model, _train(model, request, lambda *what: said.put((model, what)))))
-    except Exception as error:  # noqa: BLE001  # raised again where the user is told
+    except (click.ClickException, OSError) as error:
+        # Raised again where the user is told. Any other ends this process, with a traceback, as it would without jobs.
         said.put((model, error))
 
 

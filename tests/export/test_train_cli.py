@@ -55,7 +55,7 @@ def test_whoever_is_killed_no_training_goes_on(killed: str, tmp_path: Path) -> N
     assert psutil.wait_procs(trainings, timeout=20)[1] == []
     if killed == "one training":
         assert process.returncode == 1
-        assert "ended with exit code -9 and said nothing; is there enough memory?" in said
+        assert "ended with exit code -9; where nothing stands above: is there enough memory?" in said
         assert len(said.splitlines()) == 1
 
 
