@@ -17,24 +17,29 @@ local function in_grpc(text)
   end
 end
 
+-- Of all answers over HTTP only an inference's has this; in a text within JSON the quotes would be escaped.
 local function in_json(text)
   return text:match('"model_version" ?: ?"(%d+)"')
 end
 
+-- Over gRPC the answer to a metadata call begins likewise.
+local function was_inference(handle)
+  local ours = handle:streamInfo():dynamicMetadata():get("maas")
+  return ours and ours.infers
+end
+
 -- Leaves the version for the metering line, as dynamic metadata `maas: {answered: "3"}`; nothing where it is not found.
 function answered.on_response(handle)
-  if handle:headers():get(":status") ~= "200" then
-    return
-  end
-  local ours = handle:streamInfo():dynamicMetadata():get("maas")
-  if not (ours and ours.infers) then
-    return
-  end
   for chunk in handle:bodyChunks() do
     local size = chunk:length()
     if size > 0 then
       local text = chunk:getBytes(0, size < SEEN_BYTES and size or SEEN_BYTES)
-      local version = text:byte(1) == 0 and in_grpc(text) or in_json(text)
+      local version
+      if text:byte(1) ~= 0 then
+        version = in_json(text)
+      elseif was_inference(handle) then
+        version = in_grpc(text)
+      end
       if version then
         handle:streamInfo():dynamicMetadata():set("maas", "answered", version)
       end

@@ -178,7 +178,9 @@ local function admit_body(handle, headers, body, route, key)
   local items, sequence, start = check_body(headers, body, route, key)
   if items then
     headers:replace("x-maas-items", items)
-    handle:streamInfo():dynamicMetadata():set("maas", "infers", true)
+    if route.grpc then
+      handle:streamInfo():dynamicMetadata():set("maas", "infers", true)
+    end
   end
   if sequence then
     headers:replace("x-maas-sequence", sequence)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from statistics import median
+from typing import Literal
 
 import click
 import psutil
@@ -28,7 +29,14 @@ from maas_gateway.routing import Upstream
 
 _QUIET_SHARE = 0.08
 _DIRECT = "direct"
-_GOALS = {("digits_cnn", HTTP): 0.38, ("digits_cnn", GRPC): 0.50, ("encoder", HTTP): 0.03, ("encoder", GRPC): 0.03}
+_HTTP_PERF = "HTTP by perf_analyzer"
+_GOALS = {
+    ("digits_cnn", HTTP): 0.38,
+    ("digits_cnn", _HTTP_PERF): 0.38,
+    ("digits_cnn", GRPC): 0.50,
+    ("encoder", HTTP): 0.03,
+    ("encoder", GRPC): 0.03,
+}
 """The most of the throughput that may be lost, by model and protocol."""
 
 
@@ -76,7 +84,7 @@ class Cost:
 @click.option("--seconds", default=4.0, show_default=True, help="Of one measurement; of the large model three times.")
 @click.option("--callers", default=16, show_default=True)
 @click.option("--models", "model_names", default="digits_cnn,encoder", show_default=True)
-@click.option("--protocols", default=f"{HTTP},{GRPC}", show_default=True)
+@click.option("--protocols", default=f"{HTTP},{_HTTP_PERF},{GRPC}", show_default=True)
 @click.option("--patience", default=10.0, show_default=True, help="Seconds to wait for a quiet machine before a turn.")
 @click.option("--name", default="gateway", show_default=True, help="Of the files in build/reports/.")
 @click.pass_context
@@ -105,7 +113,7 @@ def gateway(
         with TRITON.start(model) as running:
             server = Upstream(http=_address(running.post.url), grpc=running.grpc_url)
             for number in range(rounds):
-                for protocol in protocols.split(","):
+                for protocol in _protocols(protocols, model):
                     for front_name in _order(number):
                         quiet(_QUIET_SHARE, patience)
                         with FRONTS[front_name](server) as front:
@@ -113,6 +121,11 @@ def gateway(
                             turns.append(_turn(model.name, protocol, front_name, front, load, length_s))
                         click.echo(f"round {number + 1}/{rounds}: {_in_words(turns[-1])}", err=True)
     _report(turns, name)
+
+
+def _protocols(names: str, model: Model) -> list[str]:
+    """The tiny model is called over HTTP by two generators: what is lost depends on what the generator itself takes."""
+    return [name for name in names.split(",") if not (model.slow and name == _HTTP_PERF)]
 
 
 def _order(number: int) -> list[str]:
@@ -124,10 +137,11 @@ def _order(number: int) -> list[str]:
 def _load_of(
     protocol: str, running: Running, model: Model, front: Front, callers: int, perf_analyzer: PerfAnalyzer | None
 ) -> Callable[[float], Load]:
-    if protocol == GRPC:
+    if protocol != HTTP:
         assert perf_analyzer is not None, "perf_analyzer could not be had"
+        way: Literal["grpc", "http"] = "grpc" if protocol == GRPC else "http"
         return lambda seconds: perf_analyzer.run(
-            front.grpc, model, running.served_as, callers, seconds, headers=front.headers
+            getattr(front, way), model, running.served_as, callers, seconds, protocol=way, headers=front.headers
         )
     post = running.post
     url = post.url.replace(_address(post.url), front.http)

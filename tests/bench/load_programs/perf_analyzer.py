@@ -1,4 +1,4 @@
-"""NVIDIA's perf_analyzer, out of the wheel of its own time: gRPC load, and load through system shared memory."""
+"""NVIDIA's perf_analyzer, out of the wheel of its own time: over gRPC, HTTP and through system shared memory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -37,19 +38,24 @@ class PerfAnalyzer:
 
     def run(
         self,
-        grpc_url: str,
+        url: str,
         model: Model,
         served_as: str,
         callers: int,
         seconds: float,
         *,
+        protocol: Literal["grpc", "http"] = "grpc",
         shared_memory: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> Load:
-        """Keeps ``callers`` requests (or sequences) under way for ``seconds``, after a warm-up of its own."""
+        """Keeps ``callers`` requests (or sequences) under way for ``seconds``, after a warm-up of its own.
+
+        Args:
+            url: ``HOST:PORT`` of ``protocol``.
+        """
         with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as report_folder:
             report = Path(report_folder) / "report.csv"
-            command = [str(self.path), "-m", served_as, "-i", "grpc", "-u", grpc_url, "--async", "-f", str(report)]
+            command = [str(self.path), "-m", served_as, "-i", protocol, "-u", url, "--async", "-f", str(report)]
             command += ["--concurrency-range", str(callers), "--max-threads", "2", "--percentile", "99"]
             # Three windows are the fewest it takes, and any spread is stable: rounds and medians are the caller's.
             window_s = seconds if model.slow else seconds / _WINDOWS
@@ -71,7 +77,7 @@ class PerfAnalyzer:
             )
             if not report.is_file():
                 raise NotReachable(
-                    f"perf_analyzer could not load {grpc_url}: {(process.stderr or process.stdout).strip()[-400:]}"
+                    f"perf_analyzer could not load {url}: {(process.stderr or process.stdout).strip()[-400:]}"
                 )
             with report.open(newline="", encoding="utf-8") as file:
                 row = next(csv.DictReader(file))
