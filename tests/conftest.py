@@ -21,6 +21,8 @@ pytest_plugins = ["maas_server.pytest_plugin"]
 
 ROOT = Path(__file__).parent.parent
 JOURNEY = {"digits_cnn": "onnx", "digits_preprocess": "python", "digits_postprocess": "python", "digits": "ensemble"}
+_MAKER, _NEITHER, _JOURNEY, _CATALOGUE = range(4)
+"""The order of the files of tests."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +63,19 @@ def run_maas(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that wait for trained models may take their time, and come in an order in which little is waited for.
 
-    One file that wants the catalogue goes first, so that one process makes it while the others do what needs none of
-    it; the other files that want it go last.
+    One file that wants the catalogue goes first, so that one process makes the journey and the catalogue while the
+    others do what needs neither; then come the files that want the journey, and last those that want the catalogue.
     """
-    patient: list[Path] = []
+    wanted: dict[Path, int] = {}
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        if {"journey", "catalogue"} & fixtures:
+        if fixtures & {"catalogue", "journey"}:
             # The first test that wants trained models waits for them, and on a busy machine for minutes.
             item.add_marker(pytest.mark.timeout(1800))
-        if "catalogue" in fixtures and item.path not in patient:
-            patient.append(item.path)
-    items.sort(key=lambda item: 2 if item.path in patient[1:] else int(item.path not in patient[:1]))
+        rank = _CATALOGUE if "catalogue" in fixtures else _JOURNEY if "journey" in fixtures else _NEITHER
+        wanted[item.path] = max(rank, wanted.get(item.path, _NEITHER))
+    maker = next((path for path, rank in wanted.items() if rank == _CATALOGUE), None)
+    items.sort(key=lambda item: _MAKER if item.path == maker else wanted[item.path])
 
 
 @pytest.fixture

@@ -113,6 +113,7 @@ def _started(work: Path, *arguments: str) -> Iterator[dict[str, Any]]:
             process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
 
 
 def _ready(lines: Any, log: Path) -> dict[str, Any]:

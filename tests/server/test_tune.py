@@ -285,6 +285,8 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 Run = Callable[..., Result]
 SHORT = ["--instances", "1,2", "--threads", "1", "--queue-delays-us", "0", "--max-batch-sizes", "8", "--callers", "1,4"]
+ONE = ["--instances", "1", "--callers", "1"]
+"""Where it does not matter what is chosen among."""
 
 
 @pytest.fixture
@@ -296,7 +298,7 @@ def run(bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def invoke(*arguments: str) -> Result:
         options = ["--choices", str(tmp_path / "serving.toml"), "--budget", "3", *SHORT]
-        return CliRunner().invoke(tune, [*arguments, *options])
+        return CliRunner().invoke(tune, [*options, *arguments])
 
     return invoke
 
@@ -323,27 +325,24 @@ class TestCommand:
         assert evidence["before"]["instances"] == 1
 
     def test_for_people_it_is_a_table_and_the_next_step(self, run: Run) -> None:
-        done = run("doubled", "--slo", "p99=1s")
+        done = run("doubled", "--slo", "p99=1s", *ONE)
 
         assert done.exit_code == 0, done.output
         assert "req/s" in done.stdout
         assert "maas export doubled" in done.stdout or "the present setting stays" in done.stdout
 
     def test_an_objective_that_nothing_meets_is_exit_code_1_and_writes_nothing(self, run: Run, tmp_path: Path) -> None:
-        done = run("doubled", "--slo", "p99=1us")
+        done = run("doubled", "--slo", "p99=1us", *ONE)
 
         assert done.exit_code == 1
         assert re.search(
-            r"no setting of doubled holds p99=0\.001ms; the nearest was p99 [\d.]+ ms at callers=[14] ", done.stderr
+            r"no setting of doubled holds p99=0\.001ms; the nearest was p99 [\d.]+ ms at callers=1 ", done.stderr
         )
         assert not (tmp_path / "serving.toml").exists()
 
-    def test_a_dry_run_writes_nothing(self, run: Run, tmp_path: Path) -> None:
-        assert run("doubled", "--slo", "p99=1s", "--dry-run", "--json").exit_code == 0
+    def test_a_dry_run_writes_nothing_and_leaves_nothing_behind(self, run: Run, tmp_path: Path) -> None:
+        assert run("doubled", "--slo", "p99=1s", "--dry-run", "--json", *ONE).exit_code == 0
         assert not (tmp_path / "serving.toml").exists()
-
-    def test_nothing_of_the_search_is_left_behind(self, run: Run, tmp_path: Path) -> None:
-        run("doubled", "--dry-run")
         assert not list((tmp_path / "build" / "scratch").iterdir())
 
     @pytest.mark.parametrize(
