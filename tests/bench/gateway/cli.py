@@ -29,6 +29,7 @@ from maas_gateway.routing import Upstream
 
 _QUIET_SHARE = 0.08
 _DIRECT = "direct"
+_WARM_UP_SHARE = 0.25
 _HTTP_PERF = "HTTP by perf_analyzer"
 _GOALS = {
     ("digits_cnn", HTTP): 0.38,
@@ -152,7 +153,7 @@ def _load_of(
 def _turn(
     model: str, protocol: str, front_name: str, front: Front, load: Callable[[float], Load], seconds: float
 ) -> Turn:
-    load(1.0)
+    load(max(1.0, seconds * _WARM_UP_SHARE))
     before_s, before = _cpu_s(front), front.answered()
     found = load(seconds)
     answered = front.answered() - before

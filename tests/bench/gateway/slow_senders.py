@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import selectors
 import socket
@@ -22,6 +23,8 @@ from maas_gateway.routing import Upstream
 
 _HEAD = b"POST /v2/models/digits_cnn/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
 _GOAL = 1.2
+_TICKS_PER_S = 50
+_UNTIL_ALL_ARE_THERE_S = 2.0
 
 
 class SlowSenders:
@@ -51,36 +54,42 @@ class SlowSenders:
         self._thread.join()
 
     def _run(self) -> None:
-        connections = [self._open(number) for number in range(self._count)]
+        connections: dict[int, socket.socket] = {}
         with selectors.DefaultSelector() as selector:
-            for number, connection in enumerate(connections):
-                selector.register(connection, selectors.EVENT_READ, number)
-            while not self._stop.wait(1.0):
+            # Each connection has its own moment of the second, as callers that know nothing of each other have.
+            for tick in itertools.count():
+                if self._stop.wait(1 / _TICKS_PER_S):
+                    break
                 for key, _ in selector.select(0):
-                    self._again(selector, connections, int(key.data))
-                for number in range(self._count):
-                    try:
-                        connections[number].send(b"x")
-                    except OSError:
-                        self._again(selector, connections, number)
-        for connection in connections:
+                    self._close(selector, connections.pop(key.data))
+                for number in range(tick % _TICKS_PER_S, self._count, _TICKS_PER_S):
+                    self._step(selector, connections, number)
+        for connection in connections.values():
             connection.close()
+
+    def _step(self, selector: selectors.BaseSelector, connections: dict[int, socket.socket], number: int) -> None:
+        """Sends a byte, or opens the connection where it was cut."""
+        if number not in connections:
+            connections[number] = self._open(number)
+            selector.register(connections[number], selectors.EVENT_READ, number)
+            return
+        try:
+            connections[number].send(b"x")
+        except OSError:
+            self._close(selector, connections.pop(number))
 
     def _open(self, number: int) -> socket.socket:
         connection = socket.create_connection(self._address, 10)
         connection.sendall(self._with_body if number % 2 else _HEAD + b"x-slow: ")
         return connection
 
-    def _again(self, selector: selectors.BaseSelector, connections: list[socket.socket], number: int) -> None:
-        old = connections[number]
-        selector.unregister(old)
+    def _close(self, selector: selectors.BaseSelector, connection: socket.socket) -> None:
+        selector.unregister(connection)
         # One that was reset was cut as well.
         with contextlib.suppress(OSError):
-            self.told += b" 408 " in old.recv(200)
-        old.close()
+            self.told += b" 408 " in connection.recv(200)
+        connection.close()
         self.cut += 1
-        connections[number] = self._open(number)
-        selector.register(connections[number], selectors.EVENT_READ, number)
 
 
 @click.command("slow", epilog="Example: python -m bench gateway slow --connections 500")
@@ -104,7 +113,7 @@ def slow_senders(connections: int, rounds: int, seconds: float, callers: int, ti
             for number in range(rounds):
                 alone = wrk.run(moved, callers, seconds)
                 with SlowSenders((host, int(port)), connections, front.headers["x-api-key"]) as slow:
-                    time.sleep(1.0)
+                    time.sleep(_UNTIL_ALL_ARE_THERE_S)
                     beside = wrk.run(moved, callers, seconds)
                 cut, told, errors = cut + slow.cut, told + slow.told, errors + beside.errors
                 ratios.append(beside.p99_ms / alone.p99_ms)
