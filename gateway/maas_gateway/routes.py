@@ -24,6 +24,8 @@ _ADMITTED_HEADER = "x-maas-kind"
 _MODEL_HEADER = "x-maas-model"
 _VERSION_HEADER = "x-maas-version"
 _SEQUENCE_HEADER = "x-maas-sequence"
+_ADMITTED = ("model", "version", "tenant", "key", "kind", "protocol", "items", "sequence-start", "refused", "side")
+"""What the admission filter says in headers ``x-maas-…``, and no caller may."""
 _LOST: dict[Protocol, str] = {
     "http": '{"error":"the server that held the state of this sequence is gone; begin the sequence anew"}',
     "grpc": "the server that held the state of this sequence is gone; begin the sequence anew",
@@ -52,7 +54,13 @@ def route_configuration(routing: Routing, settings: ProxySettings) -> Json:
         for route in _routes(protocol, prefix, routing, settings)
     ]
     host = {"name": "triton", "domains": ["*"], "routes": routes}
-    return {"name": ROUTES_NAME, "virtual_hosts": [host]}
+    # Taken out of what callers send before a filter sees it. For callers from elsewhere, and all count as such
+    # (listener.py: internal_address_config).
+    return {
+        "name": ROUTES_NAME,
+        "virtual_hosts": [host],
+        "internal_only_headers": [f"x-maas-{name}" for name in _ADMITTED],
+    }
 
 
 def _routes(protocol: Protocol, prefix: str, routing: Routing, settings: ProxySettings) -> list[Json]:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from maas_client import Client
-from tests.gateway.poison_corpus import chunked, document, http_cases
+from tests.gateway.poison_corpus import chunked, document, http, http_cases
 from tests.gateway.poison_corpus_grpc import grpc_cases
 from tests.gateway.throwaway import Behind, channel_to, code_of, status_of
 
@@ -53,6 +53,14 @@ def test_each_bad_request_over_grpc_gets_what_is_promised(unharmed: Behind) -> N
                 wrong.append(f"{bad.name}: {code}, promised {bad.codes}")
             assert psutil.pid_exists(unharmed.serving.ready["triton_pid"]), f"{bad.name} ended Triton"
     assert not wrong, "\n".join(wrong)
+
+
+def test_what_was_good_behind_one_id_is_good_behind_another_and_nowhere_else(unharmed: Behind) -> None:
+    rest = document()[1:]
+    good = [document(), *(f'{{"id":"{name}",{rest}' for name in ("1", "2", "a b"))]
+    bad = [rest, f'{{"id":"3",{document()}', *(f'{{"id":"3","id":"{name}",{rest}' for name in ("1", "a b"))]
+    assert [status_of(unharmed.address, http(body=text)) for text in good + good] == [200] * 8
+    assert [status_of(unharmed.address, http(body=text)) for text in bad] == [400] * 4
 
 
 @pytest.mark.parametrize("way", ["http", "grpc"])

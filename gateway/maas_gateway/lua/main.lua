@@ -12,19 +12,17 @@ local settings = require("maas.settings")
 local main = {}
 local refuse = refusal.refuse
 
-local OURS = {
-  "x-maas-model", "x-maas-version", "x-maas-tenant", "x-maas-key", "x-maas-kind", "x-maas-protocol", "x-maas-items",
-  "x-maas-sequence-start", "x-maas-refused", "x-maas-side",
-}
 local TYPES = {["application/json"] = true, ["application/octet-stream"] = true,
   ["application/x-www-form-urlencoded"] = true, ["text/plain"] = true}
 
 -- What tensor.header_of_sequence makes.
 local SEQUENCE = "^[%w%-_.:%%]+$"
 
--- JSON that was found good lately, with what it says: most callers send the same in front of each tensor.
+-- JSON that was found good lately, with what it says: most callers send the same in front of each tensor, but for the id
+-- of the request, with which clients begin.
+local ID = '^{"id": ?"[%w%-_.:]*", ?()'
 local GOOD_BYTES, GOOD_KEPT = 2048, 1024
-local known, known_count = {}, 0
+local known, known_behind_id, known_count = {}, {}, 0
 
 local function is_grpc(content_type)
   if not content_type or content_type:sub(1, 16) ~= "application/grpc" then
@@ -49,9 +47,6 @@ end
 
 -- What the headers decide: the route of the path, and whose key it is.
 local function admit(handle, headers, content_type)
-  for index = 1, #OURS do
-    headers:remove(OURS[index])
-  end
   local sequence = headers:get("x-maas-sequence")
   if sequence and not sequence:find(SEQUENCE) or sequence and #sequence > 128 then
     headers:remove("x-maas-sequence")
@@ -115,16 +110,22 @@ end
 
 local function check_infer(headers, body)
   local text, binary_bytes = json_text(headers, body)
-  local found = known[text]
+  local lately, same = known, text
+  local _, _, behind_id = text:find(ID)
+  if behind_id then
+    lately, same = known_behind_id, text:sub(behind_id)
+  end
+  local found = lately[same]
   if found and found.binary_bytes == binary_bytes then
     return found.items, found.sequence, found.start
   end
   local items, sequence, start = infer_json.check(text, binary_bytes)
   if #text <= GOOD_BYTES then
     if known_count >= GOOD_KEPT then
-      known, known_count = {}, 0
+      known, known_behind_id, known_count = {}, {}, 0
+      lately = behind_id and known_behind_id or known
     end
-    known[text] = {binary_bytes = binary_bytes, items = tostring(items), sequence = sequence, start = start}
+    lately[same] = {binary_bytes = binary_bytes, items = tostring(items), sequence = sequence, start = start}
     known_count = known_count + 1
   end
   return tostring(items), sequence, start
