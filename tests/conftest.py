@@ -60,6 +60,7 @@ def run_maas(
     )
 
 
+@pytest.hookimpl(trylast=True)  # after those that are not to run were left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that wait for trained models may take their time, and come in an order in which little is waited for.
 

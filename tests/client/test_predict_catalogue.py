@@ -20,7 +20,7 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
-def catalogue(module_triton_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def stand_ins(module_triton_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("catalogue") / "repository"
     write_catalogue(folder)
     server = module_triton_server(folder)
@@ -29,10 +29,10 @@ def catalogue(module_triton_server: Callable[..., Any], tmp_path_factory: pytest
 
 
 @pytest.fixture(params=["http", "grpc"])
-def run(request: pytest.FixtureRequest, catalogue: dict[str, str]) -> Run:
+def run(request: pytest.FixtureRequest, stand_ins: dict[str, str]) -> Run:
     def call(*arguments: object, stdin: str | bytes | None = None) -> Result:
         command = [str(argument) for argument in arguments]
-        options = ["--url", catalogue[request.param]]
+        options = ["--url", stand_ins[request.param]]
         return CliRunner().invoke(predict, [*command, *options], input=stdin, prog_name="maas predict")
 
     return call
