@@ -55,7 +55,7 @@ bench: $(READY)  ## embedded Triton and the client, each beside its peers (BENCH
 	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 	@$(if $(BENCH),,PYTHONPATH=tests $(BIN)/python -m bench client)
 
-campaigns: $(READY)  ## rollouts, bad versions and good ones under traffic (about 90 minutes of a quiet machine)
+campaigns: $(READY)  ## rollouts, bad versions and good ones under traffic (about an hour of a quiet machine)
 	@$(BIN)/python -m tests.campaigns.rollouts --count 30
 	@$(BIN)/python -m tests.campaigns.bad_versions --count 30
 	@$(BIN)/python -m tests.campaigns.good_versions --count 30
