@@ -53,7 +53,7 @@ class Trial:
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(BAD_KINDS), help="Only these, in turn.")
 @click.option("--rate", default=200.0, show_default=True, help="Requests per second, half over each protocol.")
 @click.option("--steps", default="25,50,100", show_default=True)
-@click.option("--interval", "interval_s", default=30.0, show_default=True, help="Seconds; as `maas rollout start`.")
+@click.option("--interval", "interval_s", default=10.0, show_default=True, help="Seconds.")
 def bad_versions(count: int, kinds: Sequence[str], rate: float, steps: str, interval_s: float) -> None:
     """Releases bad builds, one after the other, kind by kind."""
     kinds = kinds or BAD_KINDS

@@ -77,7 +77,6 @@ def test_a_version_that_cannot_be_started_from_is_refused(journey: Journey, maas
     assert "are not kept on this machine" in elsewhere.stderr
 
 
-@pytest.mark.slow  # six trainings
 def test_several_seeds_keep_the_first_and_tell_the_mean(maas: Maas) -> None:
     one = json.loads(maas(*QUICK, "--epochs", "1").stdout)
     three = json.loads(maas(*QUICK, "--epochs", "1", "--seeds", "3").stdout)
