@@ -294,6 +294,9 @@ class Http2Connection:
         if stream is None:
             return
         del self._streams[stream_id]
+        if code == ErrorCode.REFUSED_STREAM:
+            # It takes fewer than it promised (grpcio counts streams for a while after their end): so many and no more.
+            self._most_streams = max(1, min(self._most_streams, len(self._streams)))
         stream.on_reset(code)
         self._open_waiting()
 
