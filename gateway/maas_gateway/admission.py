@@ -2,8 +2,9 @@
 
 Who composes the listener takes these from here: :func:`http_filters` (in order, before the router),
 :func:`access_loggers`, and the limits that are fields of the connection manager (:func:`connection_manager`), of the
-listener (:func:`listener_limits`) and of the bootstrap (:func:`overload`). The Lua filter sets these request headers,
-whatever the caller sent, and then has the route chosen anew:
+listener (:func:`listener_limits`) and of the bootstrap (:func:`overload`). The Lua filter sets these request headers
+and then has the route chosen anew; what callers send in them, but for ``x-maas-sequence``, is taken out before
+(routes.py):
 
 ======================  ====================================================================================
 ``x-maas-model``        the model called; absent where none is
@@ -15,6 +16,8 @@ whatever the caller sent, and then has the route chosen anew:
 ``x-maas-items``        first dim of the first input, 1 where there is none
 ``x-maas-sequence``     correlation id in the request, else what the caller sent
 ``x-maas-sequence-start``  ``1`` on the first step of a sequence, else absent
+``x-maas-side``         where the sequence began, ``stable`` or ``candidate``
+``x-maas-refused``      why the request was refused, in one word
 ======================  ====================================================================================
 
 The ``side`` of a line is who answered (metadata ``maas: {side: stable|candidate}`` of the endpoint), ``aimed_at`` whom
@@ -31,6 +34,9 @@ from maas_gateway.lua_source import lua_source
 
 FILTER_NAME = "maas.admission"
 """Also the name under which a route tells the filter something, e.g. the weight that places sequences."""
+_NAMES = ("model", "version", "tenant", "key", "kind", "protocol", "items", "sequence-start", "side", "refused")
+HEADERS = tuple(f"x-maas-{name}" for name in _NAMES)
+"""Those of the headers above that no caller may send."""
 _TYPE = "type.googleapis.com/envoy.extensions"
 
 _MOST_WINDOW_BYTES = 2**31 - 1

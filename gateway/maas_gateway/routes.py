@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from maas_gateway.admission import FILTER_NAME
+from maas_gateway.admission import FILTER_NAME, HEADERS
 from maas_gateway.clusters import PROTOCOLS, Json, Protocol, Side, cluster_name, with_fallback
 from maas_gateway.durations import duration
 
@@ -24,8 +24,6 @@ _ADMITTED_HEADER = "x-maas-kind"
 _MODEL_HEADER = "x-maas-model"
 _VERSION_HEADER = "x-maas-version"
 _SEQUENCE_HEADER = "x-maas-sequence"
-_ADMITTED = ("model", "version", "tenant", "key", "kind", "protocol", "items", "sequence-start", "refused", "side")
-"""What the admission filter says in headers ``x-maas-…``, and no caller may."""
 _LOST: dict[Protocol, str] = {
     "http": '{"error":"the server that held the state of this sequence is gone; begin the sequence anew"}',
     "grpc": "the server that held the state of this sequence is gone; begin the sequence anew",
@@ -59,7 +57,7 @@ def route_configuration(routing: Routing, settings: ProxySettings) -> Json:
     return {
         "name": ROUTES_NAME,
         "virtual_hosts": [host],
-        "internal_only_headers": [f"x-maas-{name}" for name in _ADMITTED],
+        "internal_only_headers": list(HEADERS),
     }
 
 
