@@ -79,17 +79,23 @@ class Served:
         with ThreadPoolExecutor(len(requests)) as pool:
             return list(pool.map(send, requests))
 
-    def executions(self, model: str, *, rows: int = 0) -> tuple[int, int]:
-        """How many rows were inferred so far, and in how many runs; waits until at least ``rows`` were counted.
+    def statistics(self, model: str, is_complete: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """What Triton has counted of a model since it was loaded; waits until ``is_complete``, 10 s at most.
 
-        Triton counts a batch only after it has sent the answers.
+        Triton counts a batch only after it has sent the answers. So a difference between two readings may miss a batch
+        of the first: whoever counts, counts a model of its own from 0.
         """
         deadline_s = time.monotonic() + 10
         while True:
-            entry = self.http.get_inference_statistics(model)["model_stats"][0]
-            if entry["inference_count"] >= rows or time.monotonic() > deadline_s:
-                return entry["inference_count"], entry["execution_count"]
+            entry: dict[str, Any] = self.http.get_inference_statistics(model)["model_stats"][0]
+            if is_complete(entry) or time.monotonic() > deadline_s:
+                return entry
             time.sleep(0.01)
+
+    def executions(self, model: str, *, rows: int) -> tuple[int, int]:
+        """How many rows were inferred so far, and in how many runs; waits until at least ``rows`` were counted."""
+        entry = self.statistics(model, lambda counted: counted["inference_count"] >= rows)
+        return entry["inference_count"], entry["execution_count"]
 
     def log(self) -> str:
         """What the server has logged so far."""
