@@ -76,6 +76,12 @@ class Reporter:
         words = f"{model} does not load: {explain_failure(reason)}"
         self.events.tell("load_failed", words, model=model, reason=reason)
 
+    def start_timed_out(self, loading: frozenset[str], after_s: float) -> None:
+        """A server that was still loading is given up and started again."""
+        names = ", ".join(sorted(loading))
+        words = f"still loading after {after_s:g} s: {names}; starting tritonserver again; a second time it is left out"
+        self.events.tell("start_timed_out", words, models=sorted(loading), after_s=after_s)
+
     def left_out(self, model: str, reason: str) -> None:
         """A model is not started again."""
         words = f"{model} is left out: {reason}; the others serve on; mend it and restart (see `maas explain {model}`)"

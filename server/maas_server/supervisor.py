@@ -20,6 +20,7 @@ from maas_core.ports import LOOPBACK, choose_ports
 from maas_core.releases import ReleaseWatch
 from maas_server.drain import drain
 from maas_server.embedded import new_log_path
+from maas_server.ensembles import steps_by_ensemble
 from maas_server.errors import StartCancelled, StartFailed
 from maas_server.front_gateway import FrontGateway, GatewayOptions
 from maas_server.launcher import Launcher, RunningTriton
@@ -101,6 +102,7 @@ class Supervisor:
         self._stub_loops: dict[str, CrashLoop] = {}
         self._left_out: dict[str, str] = {}
         self._suspect: str | None = None
+        self._overdue: frozenset[str] = frozenset()
         self._shown = ServedView(
             settings.repository, self._view, settings.models, self._left_out, events, settings.pinned
         )
@@ -204,6 +206,7 @@ class Supervisor:
             StartFailed: where none was up before, and it is no model's fault.
         """
         models = [] if self._one_by_one else self._wanted
+        overdue, self._overdue = self._overdue, frozenset()
         try:
             return self._launcher.start(models, self._settings.load_timeout_s, self._request.stop.is_set)
         except StartCancelled:
@@ -212,11 +215,19 @@ class Supervisor:
             if not error.loading and not self._was_ready:
                 raise
             if error.timed_out and error.loading:
-                for model in error.loading:
-                    self._leave_out(model, f"it was still loading after {self._settings.load_timeout_s:g} s")
+                self._note_time_out(error.loading, overdue)
             else:
                 self._note_crash(error.message, error.loading, 0.0)
             return None
+
+    def _note_time_out(self, loading: frozenset[str], overdue: frozenset[str]) -> None:
+        # Triton 2.51 itself, too, now and then never ends a load: it takes a second start in a row to blame the model.
+        after_s = self._settings.load_timeout_s
+        for model in sorted(loading & overdue):
+            self._leave_out(model, f"it was still loading after {after_s:g} s, at two starts in a row")
+        self._overdue = loading - overdue
+        if self._overdue:
+            self._reporter.start_timed_out(self._overdue, after_s)
 
     def _run_of(self, running: RunningTriton) -> Run:
         self._metrics.triton_port = self._launcher.ports["metrics"]
@@ -276,9 +287,13 @@ class Supervisor:
         self._reporter.phase("restarting")
         self._reporter.triton_ended(how, loading, self._server_loop.delay_s)
 
-    def _leave_out(self, model: str, reason: str) -> None:
+    def _leave_out(self, model: str, reason: str, cause: str = "") -> None:
+        """Leaves a model out, and those that need it: Triton would load it with an ensemble that it is a step of."""
         self._left_out[model] = reason
         self._reporter.left_out(model, reason)
+        for needing, steps in steps_by_ensemble(self._view).items():
+            if model in steps and needing in self._wanted:
+                self._leave_out(needing, _needs(cause or model), cause or model)
 
     def _stop(self, run: Run) -> None:
         self._reporter.phase("draining")
@@ -307,7 +322,8 @@ class Supervisor:
             if self._left_out.pop(model, None) is None:
                 run.unload(model)
             self._events.tell("removed", f"{model} is gone from the repository and no longer served", model=model)
-        for model in changes.changed:
+        needing = [m for m, why in self._left_out.items() if why in map(_needs, changes.changed)]
+        for model in [*changes.changed, *needing]:
             version = self._shown.versions[model]
             self._left_out.pop(model, None)
             self._stub_loops.pop(model, None)
@@ -358,6 +374,10 @@ class Supervisor:
             log=state.log,
             **({"gateway": gateway} if gateway else {}),
         )
+
+
+def _needs(model: str) -> str:
+    return f"it needs {model}, which is left out"
 
 
 def _in_words(state: ServeState, startup_s: float, gateway: str) -> str:

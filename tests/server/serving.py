@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,8 @@ class Serving:
     ready: dict[str, Any]
     events: queue.Queue[dict[str, Any]]
     stderr: list[str]
+    passed: list[dict[str, Any]] = field(default_factory=list)
+    """The events that nobody waited for."""
 
     @property
     def http(self) -> str:
@@ -143,15 +145,17 @@ class Serving:
     def event(self, name: str, timeout_s: float = EVENT_TIMEOUT_S) -> dict[str, Any]:
         """The next event of that name; those before it are passed over."""
         deadline = time.monotonic() + timeout_s
-        passed = []
         while True:
             try:
                 event = self.events.get(timeout=max(0.01, deadline - time.monotonic()))
             except queue.Empty:
-                pytest.fail(f"no event {name!r} within {timeout_s:g} s; there were {passed}; stderr: {self.stderr}")
+                pytest.fail(f"no event {name!r} within {timeout_s:g} s; there were {self._told()}; stderr: {self.stderr}")
             if event["event"] == name:
                 return event
-            passed.append(event["message"])
+            self.passed.append(event)
+
+    def _told(self) -> list[str]:
+        return [event["message"] for event in self.passed]
 
     def stop(self, timeout_s: float = 30.0) -> int:
         if self.process.poll() is None:

@@ -68,3 +68,45 @@ def test_a_start_that_takes_too_long_is_told_and_backs_off(supervisor: Any) -> N
         assert supervisor._start() is None
     assert supervisor._server_loop.delay_s == 2.0
     assert supervisor._reporter.triton_ended.call_count == 3
+
+
+def _time_out(*loading: str) -> StartFailed:
+    return StartFailed("not ready after 120 s", "see the log", loading=frozenset(loading), timed_out=True)
+
+
+def test_only_a_model_that_is_late_at_two_starts_in_a_row_is_left_out(supervisor: Any) -> None:
+    late = [_time_out("a", "b"), _time_out("b", "c"), MagicMock(), _time_out("c"), _time_out("c")]
+    left_out_after = []
+    supervisor._launcher.start.side_effect = late
+    for _ in late:
+        supervisor._start()
+        left_out_after.append(sorted(supervisor._left_out))
+    assert left_out_after == [[], ["b"], ["b"], ["b"], ["b", "c"]]
+    told = [sorted(call.args[0]) for call in supervisor._reporter.start_timed_out.call_args_list]
+    assert told == [["a", "b"], ["c"], ["c"]]
+
+
+def test_a_crash_between_two_time_outs_starts_the_count_anew(supervisor: Any) -> None:
+    crash = StartFailed("the server ended", "see the log", loading=frozenset({"a"}))
+    supervisor._launcher.start.side_effect = [_time_out("a"), crash, _time_out("a")]
+    for _ in range(3):
+        supervisor._start()
+    assert supervisor._left_out == {}
+
+
+def test_what_needs_a_model_that_is_left_out_is_left_out_too(supervisor: Any) -> None:
+    """Triton would load it with them, and hang or end again."""
+    steps = {"step": "a", "whole": "step", "other": "b"}
+    for ensemble, step in steps.items():
+        folder = supervisor._view / ensemble
+        folder.mkdir(parents=True)
+        (folder / "config.pbtxt").write_text(
+            f'platform: "ensemble" ensemble_scheduling {{ step {{ model_name: "{step}" model_version: -1 }} }}'
+        )
+    supervisor._shown.versions = dict.fromkeys([*"ab", *steps], 1)
+    supervisor._launcher.start.side_effect = [_time_out("a"), _time_out("a")]
+    for _ in range(2):
+        supervisor._start()
+    assert supervisor._wanted == ["b", "other"]
+    assert "still loading after 120 s, at two starts in a row" in supervisor._left_out["a"]
+    assert {supervisor._left_out[name] for name in ("step", "whole")} == {"it needs a, which is left out"}

@@ -314,6 +314,28 @@ def test_a_model_that_kills_the_server_is_left_out_when_it_did_so_twice_alone(se
     assert ask(serving.http, "triple") == [0.0, 3.0]
 
 
+_NEVER_LOADS_THE_FIRST_TIME = """
+    def initialize(self, args):
+        import pathlib
+        marker = pathlib.Path({marker!r})
+        if not marker.exists():
+            marker.touch()
+            time.sleep(600)
+"""
+
+
+def test_a_model_that_did_not_load_in_time_once_gets_a_second_chance(serve: Serve, tmp_path: Path) -> None:
+    write_model(tmp_path / "models", "double")
+    slow = _NEVER_LOADS_THE_FIRST_TIME.format(marker=str(tmp_path / "marker"))
+    write_model(tmp_path / "models", "triple", factor=3, more=slow)
+    serving = serve(tmp_path / "models", "--load-timeout", "10")
+    assert serving.ready["models"] == {"double": [1], "triple": [1]}
+    assert serving.ready["failed"] == {}
+    told = [event["models"] for event in serving.passed if event["event"] == "start_timed_out"]
+    assert told == [["triple"]]
+    assert ask(serving.http, "triple") == [0.0, 3.0]
+
+
 _DIES_AFTER_A_SECOND = """
     def initialize(self, args):
         import os, threading
