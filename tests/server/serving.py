@@ -149,7 +149,9 @@ class Serving:
             try:
                 event = self.events.get(timeout=max(0.01, deadline - time.monotonic()))
             except queue.Empty:
-                pytest.fail(f"no event {name!r} within {timeout_s:g} s; there were {self._told()}; stderr: {self.stderr}")
+                pytest.fail(
+                    f"no event {name!r} within {timeout_s:g} s; there were {self._told()}; stderr: {self.stderr}"
+                )
             if event["event"] == name:
                 return event
             self.passed.append(event)
