@@ -12,8 +12,9 @@ from maas_core.crash_loop import CRASH_LIMIT, CrashLoop
 from maas_server.launcher import RunningTriton
 from maas_server.loading import Loader, ready_models, touch_versions
 from maas_server.reporter import Reporter
-from maas_server.stubs import Stub, StubFault, StubWatch, end_stub, fault_of, is_running
+from maas_server.stubs import Stub, StubFault, StubWatch, end_stub, fault_of, is_running, kill_stub
 from maas_server.triton_http import TritonRefused, TritonUnreachable
+from maas_server.unheard import UnheardStubs, answer_for_unheard
 
 _REFRESH_S = 2.0
 _UNLOAD_TIMEOUT_S = 10.0
@@ -63,6 +64,7 @@ class Run:
         self._present: dict[str, set[Stub]] = {}
         self._died: dict[str, set[Stub]] = {}
         self._unplaced: list[StubFault] = []
+        self._unheard = UnheardStubs()
         self._overdue: set[str] = set()
         self._replaced: dict[str, set[Stub]] = {}
         self._retired: dict[Stub, float] = {}
@@ -124,6 +126,7 @@ class Run:
             self._replace_after_death(model)
         for fault in [*self._placeable(), *self._stubs.scan()]:
             self._on_stub_fault(fault)
+        self._answer_for_unheard()
         self._end_retired()
         if time.monotonic() >= self._next_refresh:
             self.refresh()
@@ -233,18 +236,33 @@ class Run:
 
     def _on_stub_fault(self, fault: StubFault) -> None:
         stub = fault.stub
+        is_new = self._is_of_a_load(stub)
+        if is_new:
+            self._unheard.add(stub)
         model = self._model_of(stub) if stub.instance else self._model_short_of_stubs()
         if model is None and not stub.instance and self._loads:
             self._unplaced.append(fault)
         if model is None or model in self._left_out:
             return
-        # A stopped one, too: its server would wait for it for ever.
-        end_stub(stub)
+        # A stopped one, too: its server would wait for it for ever. What is new may still be answered for.
+        (kill_stub if is_new else end_stub)(stub)
         self._reporter.stub_fault(model, stub.instance or "unknown", fault.fault)
         if model in self._loads:
             self._died.setdefault(model, set()).add(stub)
         elif model not in self._overdue:
             self._replace_after_death(model)
+
+    def _is_of_a_load(self, stub: Stub) -> bool:
+        """Whether a load under way may have made this stub."""
+        if not stub.instance:
+            return bool(self._loads)
+        return stub.model in self._loads and stub not in self._present[stub.model]
+
+    def _answer_for_unheard(self) -> None:
+        if not self._loads:
+            self._unheard.clear()
+        elif self._stubs.command and self._unheard.take_due():
+            self._pool.submit(answer_for_unheard, self.running.process.pid, self._stubs.command)
 
     def _placeable(self) -> list[StubFault]:
         """What died, nobody knows whose, during a load: when the loads have ended, one model is short of it."""

@@ -21,7 +21,7 @@ import psutil
 from maas_server.binary import STUB_NAME
 from maas_server.guard import SHARED_MEMORY
 
-_MODEL_FILE_ARGUMENT, _REGION_ARGUMENT, _INSTANCE_ARGUMENT = 1, 2, 8
+_MODEL_FILE_ARGUMENT, REGION_ARGUMENT, _INSTANCE_ARGUMENT, RUNTIME_ARGUMENT = 1, 2, 8, 9
 """Positions on a stub's command line (python_backend, ``stub_launcher.cc``)."""
 _DISCOVERY_INTERVAL_S = 0.5
 _DEAD = "ZX"
@@ -60,9 +60,13 @@ class StubWatch:
 
     Args:
         server_pid: the process id of ``tritonserver``.
+
+    Attributes:
+        command: the command line of the stub that was seen last; empty while none was.
     """
 
     def __init__(self, server_pid: int) -> None:
+        self.command: list[str] = []
         self._server_pid = server_pid
         self._stubs: dict[int, Stub] = {}
         self._suspects: dict[int, Fault] = {}
@@ -110,15 +114,32 @@ class StubWatch:
         self._ignored &= alive
         for child in children:
             if child.pid not in self._stubs and child.pid not in self._ignored:
-                stub = _stub_of(child)
-                if stub is not None:
-                    self._stubs[child.pid] = stub
+                self._learn(child)
+
+    def _learn(self, process: psutil.Process) -> None:
+        try:
+            command = process.cmdline()
+        except psutil.ZombieProcess:
+            self._stubs[process.pid] = Stub(process.pid, "", "", "")
+            return
+        except psutil.Error:
+            return
+        if len(command) > RUNTIME_ARGUMENT and Path(command[0]).name == STUB_NAME:
+            # REPOSITORY/MODEL/VERSION/FILE, also where the backend itself is in Python.
+            model = Path(command[_MODEL_FILE_ARGUMENT]).parent.parent.name
+            self._stubs[process.pid] = Stub(process.pid, command[_INSTANCE_ARGUMENT], command[REGION_ARGUMENT], model)
+            self.command = command
+
+
+def kill_stub(stub: Stub) -> None:
+    """Kills a stub."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(stub.pid, signal.SIGKILL)
 
 
 def end_stub(stub: Stub) -> None:
     """Kills a stub and removes its shared memory, which only this stub and its server use."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(stub.pid, signal.SIGKILL)
+    kill_stub(stub)
     if stub.region:
         (SHARED_MEMORY / stub.region).unlink(missing_ok=True)
 
@@ -129,20 +150,6 @@ def is_running(server_pid: int, stub: Stub) -> bool:
         return bool(psutil.Process(stub.pid).ppid() == server_pid)
     except psutil.NoSuchProcess:
         return False
-
-
-def _stub_of(process: psutil.Process) -> Stub | None:
-    try:
-        arguments = process.cmdline()
-    except psutil.ZombieProcess:
-        return Stub(process.pid, "", "", "")
-    except psutil.Error:
-        return None
-    if len(arguments) > _INSTANCE_ARGUMENT and Path(arguments[0]).name == STUB_NAME:
-        # REPOSITORY/MODEL/VERSION/FILE, also where the backend itself is in Python.
-        model = Path(arguments[_MODEL_FILE_ARGUMENT]).parent.parent.name
-        return Stub(process.pid, arguments[_INSTANCE_ARGUMENT], arguments[_REGION_ARGUMENT], model)
-    return None
 
 
 def fault_of(pid: int) -> Fault | None:
