@@ -16,6 +16,7 @@ from maas_server.process import TritonOptions, TritonProcess, describe_exit
 from maas_server.runtime_dir import make_runtime_dir
 from maas_server.server_log import last_error, missing_library, read_log, unfinished_models
 from maas_server.triton_http import TritonHttp
+from maas_server.unheard import EarlyDeaths
 
 _POLL_S = 0.02
 _START_TIMEOUT_S = 60.0
@@ -150,8 +151,10 @@ class Launcher:
         return running
 
     def _wait_until_it_answers(self, running: RunningTriton, timeout_s: float, cancelled: Callable[[], bool]) -> None:
+        early_deaths = EarlyDeaths(running.process.pid)
         while not running.api.is_ready():
             self.raise_if_ended(running)
+            early_deaths.look()
             if cancelled():
                 raise StartCancelled
             if time.monotonic() > running.started + timeout_s:

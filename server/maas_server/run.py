@@ -14,7 +14,7 @@ from maas_server.loading import Loader, ready_models, touch_versions
 from maas_server.reporter import Reporter
 from maas_server.stubs import Stub, StubFault, StubWatch, end_stub, fault_of, is_running, kill_stub
 from maas_server.triton_http import TritonRefused, TritonUnreachable
-from maas_server.unheard import UnheardStubs, answer_for_unheard
+from maas_server.unheard import EarlyDeaths, UnheardStubs, answer_for_unheard
 
 _REFRESH_S = 2.0
 _UNLOAD_TIMEOUT_S = 10.0
@@ -65,6 +65,7 @@ class Run:
         self._died: dict[str, set[Stub]] = {}
         self._unplaced: list[StubFault] = []
         self._unheard = UnheardStubs()
+        self._early_deaths = EarlyDeaths(running.process.pid)
         self._overdue: set[str] = set()
         self._replaced: dict[str, set[Stub]] = {}
         self._retired: dict[Stub, float] = {}
@@ -120,6 +121,7 @@ class Run:
         if self.ready_at is None:
             # One that dies before is told later: only then it is known whose it is.
             self._stubs.discover_if_due()
+            self._early_deaths.look()
             return
         for model in list(self._overdue):
             self._overdue.discard(model)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,8 +21,9 @@ import psutil
 
 from maas_server.guard import SHARED_MEMORY
 from maas_server.leftovers import SHM_PREFIX
-from maas_server.stubs import REGION_ARGUMENT, RUNTIME_ARGUMENT, Stub, fault_of
+from maas_server.stubs import REGION_ARGUMENT, RUNTIME_ARGUMENT, Stub, StubWatch, fault_of
 
+_LOOK_S = 0.1
 _WAITED_FOR_S = 5.0
 _ANSWER_S = 20.0
 _ANSWER = 'raise RuntimeError("Stub process is not healthy: it ended before its server had heard of it")\n'
@@ -48,6 +50,31 @@ class UnheardStubs:
         due = [stub for stub, since in self._since.items() if now >= since + _WAITED_FOR_S]
         self._since |= dict.fromkeys(due, now)
         return bool(due)
+
+
+class EarlyDeaths:
+    """Answers for the stubs that die before they were heard of while a server loads its first models.
+
+    Args:
+        server_pid: the process id of ``tritonserver``.
+    """
+
+    def __init__(self, server_pid: int) -> None:
+        self._server_pid = server_pid
+        self._stubs = StubWatch(server_pid)
+        self._unheard = UnheardStubs()
+        self._next_look = 0.0
+
+    def look(self) -> None:
+        """Looks once; call it as often as you like."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_S
+        for fault in self._stubs.scan():
+            self._unheard.add(fault.stub)
+        if self._stubs.command and self._unheard.take_due():
+            arguments = (self._server_pid, self._stubs.command)
+            threading.Thread(target=answer_for_unheard, args=arguments, name="unheard", daemon=True).start()
 
 
 def answer_for_unheard(server_pid: int, command: Sequence[str]) -> int:

@@ -19,18 +19,32 @@ esac
 """Triton's own shell runs this right before it becomes the stub."""
 
 
-@pytest.mark.parametrize("name", ["double_0_0", "double"], ids=["instance", "auto-complete"])
-def test_a_stub_that_dies_before_it_was_heard_of_holds_nothing_up(serve: Serve, tmp_path: Path, name: str) -> None:
-    marker, activate = tmp_path / "marker", tmp_path / "environment" / "bin" / "activate"
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A repository of two models; the process of one of them dies early when :func:`_doom` said so."""
+    activate = tmp_path / "environment" / "bin" / "activate"
     activate.parent.mkdir(parents=True)
-    activate.write_text(_ACTIVATE.format(name=name, marker=marker))
+    activate.touch()
     config = write_model(tmp_path / "models", "double").parent / "config.pbtxt"
     environment = f'{{ key: "EXECUTION_ENV_PATH" value {{ string_value: "{activate.parents[1]}" }} }}'
     config.write_text(f"{config.read_text()}\nparameters {environment}\n")
     write_model(tmp_path / "models", "triple", factor=3)
-    serving = serve(tmp_path / "models")
-    served_by = serving.state["triton_pid"]
+    return tmp_path / "models"
+
+
+def _doom(models: Path, name: str) -> Path:
+    """Lets the next stub of that name die; returns a file that is gone when it has."""
+    marker = models.parent / "marker"
     marker.touch()
+    (models.parent / "environment" / "bin" / "activate").write_text(_ACTIVATE.format(name=name, marker=marker))
+    return marker
+
+
+@pytest.mark.parametrize("name", ["double_0_0", "double"], ids=["instance", "auto-complete"])
+def test_a_stub_that_dies_before_it_was_heard_of_is_replaced(serve: Serve, models: Path, name: str) -> None:
+    serving = serve(models)
+    served_by = serving.state["triton_pid"]
+    marker = _doom(models, name)
     stubs_of(served_by, "double_0_0")[0].kill()
     assert "is not healthy: it ended before its server had heard of it" in serving.event("load_failed")["reason"]
     assert not marker.exists()
@@ -41,3 +55,11 @@ def test_a_stub_that_dies_before_it_was_heard_of_holds_nothing_up(serve: Serve, 
     regions = f"maas_{serving.process.pid}.*"
     wait_until(lambda: len(list(SHARED_MEMORY.glob(regions))) == 2, "the shared memory of two instances is left")
     assert serving.state["failed"] == {}
+
+
+def test_a_stub_that_dies_at_the_start_before_it_was_heard_of_delays_it_only(serve: Serve, models: Path) -> None:
+    marker = _doom(models, "double_0_0")
+    serving = serve(models)
+    assert not marker.exists()
+    assert serving.ready["models"] == {"double": [1], "triple": [1]}
+    assert ask(serving.http, "double") == [0.0, 2.0]
