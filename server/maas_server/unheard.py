@@ -1,10 +1,10 @@
 """Speaking for stubs that died before their server had heard of them.
 
 Triton 2.51 waits without limit for the first word of a stub (python_backend r24.10, ``StubLauncher::Launch``: the first
-``parent_message_queue_->Pop()``): where it died before, the load never ends, nor any later load of that model. Triton
-reaps a stub of whose death it has learnt, within two seconds where it had heard of it. So one that stays a
-zombie for longer, while a load is under way, is waited for. Another stub, on the same shared memory, then answers in
-its stead that it does not start, and the load fails as loads do.
+``parent_message_queue_->Pop()``): where it died before, the load never ends, nor any later load of that model. Where
+Triton had heard of it, it learns of the death, and reaps the stub, within two seconds. So one that stays a zombie for
+longer while a load is under way is waited for. Another stub, on the same shared memory, then answers in its stead that
+it does not start, and the load fails as loads do.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class UnheardStubs:
         self._since.clear()
 
     def take_due(self) -> bool:
-        """Whether one is a zombie for so long that it must be waited for; true again only after as long."""
+        """Whether one is a zombie for so long that it must be waited for; not again while an answer may be given."""
         self._since = {stub: since for stub, since in self._since.items() if fault_of(stub.pid) == "dead"}
         now = time.monotonic()
         due = [stub for stub, since in self._since.items() if now >= since + _WAITED_FOR_S]
-        self._since |= dict.fromkeys(due, now)
+        self._since |= dict.fromkeys(due, now + _ANSWER_S)
         return bool(due)
 
 
@@ -115,7 +115,8 @@ def _answer(command: Sequence[str], region: str, environment: dict[str, str]) ->
         (Path(folder) / "model.py").write_text(_ANSWER)
         arguments = [*command]
         arguments[REGION_ARGUMENT], arguments[RUNTIME_ARGUMENT] = region, folder
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        # The server may have ended meanwhile, and what it was started with be gone.
+        with contextlib.suppress(subprocess.TimeoutExpired, FileNotFoundError):
             subprocess.run(
                 arguments,
                 env=environment,
