@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -44,15 +45,24 @@ def stub() -> Iterator[Stub]:
 
 
 @pytest.fixture(scope="module")
-def over_grpc(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    arguments = ("--url", stub.grpc, "--model", MODEL, "--rate", "40", "--api-key", KEY)
-    return load(tmp_path_factory.mktemp("grpc"), "server", *arguments, *SHORT)
+def both(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Ran]:
+    """Two runs at a time, each with a server of its own, so that both count their own requests."""
+    over_grpc = ("--url", stub.grpc, "--model", MODEL, "--rate", "40", "--api-key", KEY)
+    by_two = ("--model", MODEL, "--rate", "40", "--processes", "2", "--slo", "p50=1s")
+    with stub_server(delay_ms=DELAY_MS) as other, ThreadPoolExecutor(2) as pool:
+        first = pool.submit(load, tmp_path_factory.mktemp("grpc"), "server", *over_grpc, *SHORT)
+        second = pool.submit(load, tmp_path_factory.mktemp("http"), "server", "--url", other.http, *by_two, *SHORT)
+        return first.result(), second.result()
 
 
 @pytest.fixture(scope="module")
-def by_two_workers(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    arguments = ("--url", stub.http, "--model", MODEL, "--rate", "40", "--processes", "2", "--slo", "p50=1s")
-    return load(tmp_path_factory.mktemp("http"), "server", *arguments, *SHORT)
+def over_grpc(both: tuple[Ran, Ran]) -> Ran:
+    return both[0]
+
+
+@pytest.fixture(scope="module")
+def by_two_workers(both: tuple[Ran, Ran]) -> Ran:
+    return both[1]
 
 
 def own_reasons(ran: Ran) -> list[str]:
@@ -171,7 +181,11 @@ class TestWhatTheServerDoes:
             loading(tmp_path, "steady", "--url", frozen.http, "--model", MODEL, "--rate", "50", *LONGER) as process,
         ):
             wait_until(lambda: requests_at(frozen) > 70)
+            before = requests_at(frozen)
             frozen.freeze(1.0)
+            # 50 were due meanwhile, and are answered before any that came later.
+            wait_until(lambda: requests_at(frozen) > before + 100)
+            process.send_signal(signal.SIGINT)
             process.communicate(timeout=60)
         response = decode(Ran(0, "", "", tmp_path).report.response.histogram)
         places = [(one.value_iterated_to, one.count_at_value_iterated_to) for one in response.get_recorded_iterator()]
