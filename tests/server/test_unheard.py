@@ -46,7 +46,8 @@ def test_a_stub_that_dies_before_it_was_heard_of_is_replaced(serve: Serve, model
     served_by = serving.state["triton_pid"]
     marker = _doom(models, name)
     stubs_of(served_by, "double_0_0")[0].kill()
-    assert "is not healthy: it ended before its server had heard of it" in serving.event("load_failed")["reason"]
+    told = serving.event("load_failed")["message"]
+    assert "is not healthy: it ended before its server had heard of it; its process ended while it started" in told
     assert not marker.exists()
     assert serving.event("reloaded")["model"] == "double"
     assert ask_until_answered(serving.http, "double") == [0.0, 2.0]
