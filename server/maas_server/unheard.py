@@ -26,7 +26,9 @@ from maas_server.stubs import REGION_ARGUMENT, RUNTIME_ARGUMENT, Stub, StubWatch
 _LOOK_S = 0.1
 _WAITED_FOR_S = 5.0
 _ANSWER_S = 20.0
-_ANSWER = 'raise RuntimeError("Stub process of an instance is not healthy: it ended before its server had heard of it")\n'
+_ANSWER = (
+    'raise RuntimeError("Stub process of an instance is not healthy: it ended before its server had heard of it")\n'
+)
 
 
 class UnheardStubs:
