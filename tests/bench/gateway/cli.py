@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from statistics import median
 from typing import Literal
 
@@ -46,12 +47,14 @@ class Turn:
     """One measurement.
 
     Attributes:
+        callers: how many requests were under way at the same time.
         front: what stood in front of the server.
         envoy_us: processor time of Envoy per answered request, microseconds; None where there was none.
     """
 
     model: str
     protocol: str
+    callers: int
     front: str
     rate: float
     p50_ms: float
@@ -62,7 +65,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Cost:
-    """The medians of one model and protocol.
+    """The medians of one model, protocol and number of callers.
 
     Attributes:
         lost: share of the direct throughput, 0 to 1: the median over rounds of the ratio within a round.
@@ -71,6 +74,7 @@ class Cost:
 
     model: str
     protocol: str
+    callers: int
     front: str
     rate: float
     lost: float
@@ -83,7 +87,7 @@ class Cost:
 @click.option("--quick", is_flag=True, help="One round of one second each: shows that it works, measures nothing.")
 @click.option("--rounds", default=5, show_default=True, help="How often everybody has a turn.")
 @click.option("--seconds", default=4.0, show_default=True, help="Of one measurement; of the large model three times.")
-@click.option("--callers", default=16, show_default=True)
+@click.option("--callers", "callers_list", default="16,32,64", show_default=True, help="How many at a time, in turns.")
 @click.option("--models", "model_names", default="digits_cnn,encoder", show_default=True)
 @click.option("--protocols", default=f"{HTTP},{_HTTP_PERF},{GRPC}", show_default=True)
 @click.option("--patience", default=10.0, show_default=True, help="Seconds to wait for a quiet machine before a turn.")
@@ -94,7 +98,7 @@ def gateway(
     quick: bool,
     rounds: int,
     seconds: float,
-    callers: int,
+    callers_list: str,
     model_names: str,
     protocols: str,
     patience: float,
@@ -114,12 +118,12 @@ def gateway(
         with TRITON.start(model) as running:
             server = Upstream(http=_address(running.post.url), grpc=running.grpc_url)
             for number in range(rounds):
-                for protocol in _protocols(protocols, model):
+                for protocol, callers in product(_protocols(protocols, model), _callers(callers_list, model)):
                     for front_name in _order(number):
                         quiet(_QUIET_SHARE, patience)
                         with FRONTS[front_name](server) as front:
                             load = _load_of(protocol, running, model, front, callers, perf_analyzer)
-                            turns.append(_turn(model.name, protocol, front_name, front, load, length_s))
+                            turns.append(_turn(model.name, protocol, callers, front_name, front, load, length_s))
                         click.echo(f"round {number + 1}/{rounds}: {_in_words(turns[-1])}", err=True)
     _report(turns, name)
 
@@ -127,6 +131,11 @@ def gateway(
 def _protocols(names: str, model: Model) -> list[str]:
     """The tiny model is called over HTTP by two generators: what is lost depends on what the generator itself takes."""
     return [name for name in names.split(",") if not (model.slow and name == _HTTP_PERF)]
+
+
+def _callers(numbers: str, model: Model) -> list[int]:
+    """What is lost depends on it: with few, the processors wait for callers; with many, Triton makes larger batches."""
+    return sorted({min(int(number), model.most_callers) for number in numbers.split(",")})
 
 
 def _order(number: int) -> list[str]:
@@ -151,14 +160,20 @@ def _load_of(
 
 
 def _turn(
-    model: str, protocol: str, front_name: str, front: Front, load: Callable[[float], Load], seconds: float
+    model: str,
+    protocol: str,
+    callers: int,
+    front_name: str,
+    front: Front,
+    load: Callable[[float], Load],
+    seconds: float,
 ) -> Turn:
     load(max(1.0, seconds * _WARM_UP_SHARE))
     before_s, before = _cpu_s(front), front.answered()
     found = load(seconds)
     answered = front.answered() - before
     envoy_us = (_cpu_s(front) - before_s) / answered * 1e6 if answered else None
-    return Turn(model, protocol, front_name, found.rate, found.p50_ms, found.p99_ms, found.errors, envoy_us)
+    return Turn(model, protocol, callers, front_name, found.rate, found.p50_ms, found.p99_ms, found.errors, envoy_us)
 
 
 def _cpu_s(front: Front) -> float:
@@ -175,37 +190,43 @@ def _address(url: str) -> str:
 def _in_words(turn: Turn) -> str:
     envoy = "" if turn.envoy_us is None else f", Envoy {turn.envoy_us:.0f} µs"
     return (
-        f"{turn.model} {turn.protocol} {turn.front}: {turn.rate:.1f}/s, p99 {turn.p99_ms:.2f} ms{envoy}, "
-        f"{turn.errors} errors"
+        f"{turn.model} {turn.protocol}, {turn.callers} callers, {turn.front}: {turn.rate:.1f}/s, "
+        f"p99 {turn.p99_ms:.2f} ms{envoy}, {turn.errors} errors"
     )
 
 
 def costs(turns: list[Turn]) -> list[Cost]:
     """The medians, in the order in which they were measured."""
     found = []
-    for key in dict.fromkeys((turn.model, turn.protocol, turn.front) for turn in turns):
-        mine = [turn for turn in turns if (turn.model, turn.protocol, turn.front) == key]
-        base = [turn for turn in turns if (turn.model, turn.protocol, turn.front) == (*key[:2], _DIRECT)]
+    for key in dict.fromkeys((turn.model, turn.protocol, turn.callers, turn.front) for turn in turns):
+        mine = _turns_of(turns, *key)
+        base = _turns_of(turns, *key[:3], _DIRECT)
         lost = median(1 - one.rate / other.rate for one, other in zip(mine, base, strict=True))
         envoy = [turn.envoy_us for turn in mine if turn.envoy_us is not None]
-        goal = _GOALS.get(key[:2]) if key[2] == "gateway" else None
+        goal = _GOALS.get(key[:2]) if key[3] == "gateway" else None
         rate, p99_ms = median(turn.rate for turn in mine), median(turn.p99_ms for turn in mine)
         found.append(Cost(*key, rate, lost, p99_ms, median(envoy) if envoy else None, goal))
     return found
 
 
+def _turns_of(turns: list[Turn], model: str, protocol: str, callers: int, front: str) -> list[Turn]:
+    wanted = (model, protocol, callers, front)
+    return [turn for turn in turns if (turn.model, turn.protocol, turn.callers, turn.front) == wanted]
+
+
 def _report(turns: list[Turn], name: str) -> None:
     lines = [
-        "| model | protocol | in front | requests/s | lost | p99 ms | Envoy, CPU µs per request | goal: at most lost |",
-        "|---|---|---|--:|--:|--:|--:|--:|",
+        "| model | protocol | callers | in front | requests/s | lost | p99 ms | Envoy, CPU µs per request "
+        "| goal: at most lost |",
+        "|---|---|--:|---|--:|--:|--:|--:|--:|",
     ]
     found = costs(turns)
     for cost in found:
         envoy = "" if cost.envoy_us is None else f"{cost.envoy_us:.0f}"
         goal = "" if cost.goal is None else f"{cost.goal:.0%}: {'reached' if cost.lost <= cost.goal else 'MISSED'}"
         lines.append(
-            f"| {cost.model} | {cost.protocol} | {cost.front} | {cost.rate:.1f} | {cost.lost:.1%} | {cost.p99_ms:.2f} "
-            f"| {envoy} | {goal} |"
+            f"| {cost.model} | {cost.protocol} | {cost.callers} | {cost.front} | {cost.rate:.1f} | {cost.lost:.1%} "
+            f"| {cost.p99_ms:.2f} | {envoy} | {goal} |"
         )
     text = "\n".join([*lines, ""])
     folder = build_dir() / "reports"
