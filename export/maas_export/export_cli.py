@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import gc
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from maas_core.errors import WrongUse
-from maas_export.formats.kinds import FORMATS
+from maas_core.errors import NotHeld, WrongUse
+from maas_export.formats.kinds import FORMATS, TENSORRT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from maas_core.manifest import QuantizationEntry
     from maas_export.own.exporter import Exported
@@ -72,12 +72,14 @@ def export(
         return
     if every and bundle_format is not None:
         raise WrongUse("--all takes every model in its own format", "name the networks that are wanted in another")
-    for wanted in in_order(models or tuple(all_models())):
-        model = model_named(wanted)
+    wanted: list[tuple[str, str]] = []
+    for model in map(model_named, in_order(models or tuple(all_models()))):
         chosen = format_of(model, bundle_format)
         if is_derived(chosen):
-            _export(wanted, model.bundle_format, data=None, seed=seed, as_json=as_json)
-        _export(wanted, chosen, data=data, seed=seed, as_json=as_json)
+            wanted.append((model.name, model.bundle_format))
+        wanted.append((model.name, chosen))
+    for stage in _stages(wanted):
+        _export_stage(stage, data=data, seed=seed, as_json=as_json)
 
 
 def _is_outside(argument: str) -> bool:
@@ -133,29 +135,73 @@ def _exported(argument: str, task: str | None, name: str | None, seed: int) -> I
         yield export_own(source, name=name, seed=seed)
 
 
-def _export(name: str, bundle_format: str, *, data: Path | None, seed: int, as_json: bool) -> None:
+def _stages(wanted: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Models and formats, as many at a time as one server can hold, so that it need not start for each bundle.
+
+    No bundle of a stage requires another of it, because that has to be verified first; no model is in a stage twice.
+    """
+    from maas_export.catalogue import model_named, requirements
+
+    stages: list[dict[str, str]] = []
+    for name, bundle_format in wanted:
+        if not stages or stages[-1].keys() & {name, *requirements(model_named(name))}:
+            stages.append({})
+        stages[-1][name] = bundle_format
+    return stages
+
+
+def _export_stage(stage: Mapping[str, str], *, data: Path | None, seed: int, as_json: bool) -> None:
+    """Writes the bundles of one stage, then verifies the new ones, all of them, with one server.
+
+    Raises:
+        NotHeld: of the first that diverged.
+    """
+    new = [
+        bundle
+        for name, bundle_format in stage.items()
+        if (bundle := _export(name, bundle_format, data=data, seed=seed, as_json=as_json)) is not None
+    ]
+    if new:
+        _verify(new, data, as_json)
+
+
+def _export(name: str, bundle_format: str, *, data: Path | None, seed: int, as_json: bool) -> Path | None:
+    """The bundle, where it is new."""
     with _collector_paused():
         # Here, because torch, which comes with it, makes many of these objects while it is imported.
         from maas_export.bundle import export_bundle
 
         bundle, is_new = export_bundle(name, seed=seed, bundle_format=bundle_format, data=data)
-        if is_new:
-            _verify(bundle, data, as_json)
-            return
+    if is_new:
+        return bundle
     if as_json:
         click.echo(json.dumps({"model": name, "bundle": str(bundle), "new": False, "passed": True}))
     else:
         click.echo(f"{name}: unchanged and verified, nothing to do ({bundle})")
+    return None
 
 
-def _verify(bundle: Path, data: Path | None, as_json: bool) -> None:
+def _verify(bundles: Sequence[Path], data: Path | None, as_json: bool) -> None:
     from maas_core.manifest import read_manifest
+    from maas_export.verify import scratch_server
     from maas_export.verify_cli import verify_and_report
 
-    quantization = read_manifest(bundle).quantization
-    if quantization is not None and not as_json:
-        _tell(quantization)
-    verify_and_report(bundle, seed=1, url=None, numbers_only=False, data=data, as_json=as_json)
+    manifests = {bundle: read_manifest(bundle) for bundle in bundles}
+    served = [bundle for bundle in bundles if manifests[bundle].format != TENSORRT]
+    diverged: list[NotHeld] = []
+    with scratch_server(served) if served else nullcontext() as starting:
+        for bundle, manifest in manifests.items():
+            if manifest.quantization is not None and not as_json:
+                _tell(manifest.quantization)
+            try:
+                with _collector_paused():
+                    verify_and_report(
+                        bundle, seed=1, url=None, numbers_only=False, data=data, as_json=as_json, starting=starting
+                    )
+            except NotHeld as error:
+                diverged.append(error)
+    if diverged:
+        raise diverged[0]
 
 
 def _tell(found: QuantizationEntry) -> None:

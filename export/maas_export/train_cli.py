@@ -65,11 +65,12 @@ def train(
     """
     # Threads that wait by spinning take the cores from each other where something else runs; torch reads this once.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    names = _named(models, every, data is not None or from_version is not None)
+    start = _version_folder(repository, names[0], from_version) if from_version is not None else None
+    # Torch comes with these, and who mistyped a name need not wait for it.
     from maas_export.train import TrainingRequest
     from maas_export.train_jobs import train_models
 
-    names = _named(models, every, data is not None or from_version is not None)
-    start = _version_folder(repository, names[0], from_version) if from_version is not None else None
     request = TrainingRequest(data, seed, seeds, epochs, share, start, again)
     for trained in train_models(names, request, jobs or os.cpu_count() or 1):
         if as_json:

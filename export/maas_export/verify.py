@@ -47,6 +47,7 @@ def verify_bundle(
     numbers_only: bool = False,
     offline: bool = False,
     data: Path | None = None,
+    starting: Future[Served] | None = None,
 ) -> Verification:
     """Climbs the ladder on a finished bundle and stamps its manifest with the outcome.
 
@@ -57,6 +58,7 @@ def verify_bundle(
         numbers_only: do not mind files that were changed after export; nothing is stamped.
         offline: start no server; nothing is stamped.
         data: what the weights were trained on, where that is not the built-in data; a quantized graph is judged on it.
+        starting: ask this scratch server (see :func:`scratch_server`) instead of one that holds this bundle alone.
 
     Raises:
         NotHeld: where the folder is no bundle, or a step of an ensemble is missing or not verified.
@@ -66,15 +68,16 @@ def verify_bundle(
     bundles = bundle.absolute().parent.parent
     requires = required_digests(model, bundles)
     rungs = [] if numbers_only else [_files_rung(bundle, manifest)]
-    with _scratch_server(
-        model, bundle, bundles, wanted=not (url or offline or manifest.format == TENSORRT)
-    ) as starting:
+    is_served = not (url or offline or manifest.format == TENSORRT)
+    with ExitStack() as own_server:
+        if is_served and starting is None:
+            starting = own_server.enter_context(scratch_server([bundle]))
         if manifest.format == INT8 and isinstance(model, TorchModel):
             task, own_rungs = int8_rungs(model, manifest, bundle, seed, data)
         else:
             task, own_rungs = _own_rungs(model, manifest, bundle, bundles, seed)
         rungs += own_rungs
-        if starting is not None:
+        if is_served and starting is not None:
             rungs += _served_rungs(starting.result(), model, task)
     if url:
         rungs.append(served_rung(url.partition(":")[0], url, model, task))
@@ -140,23 +143,17 @@ def _weights_of(model: CatalogueModel, manifest: Manifest, bundles: Path) -> dic
 
 
 @contextmanager
-def _scratch_server(
-    model: CatalogueModel, bundle: Path, bundles: Path, *, wanted: bool
-) -> Iterator[Future[Served] | None]:
-    """A server of its own over a repository that holds nothing but this bundle and its steps, or none.
+def scratch_server(bundles: Sequence[Path]) -> Iterator[Future[Served]]:
+    """A server of its own over a repository that holds nothing but these bundles and their steps.
 
-    It starts while the rungs before it are climbed.
+    It starts while the caller goes on. No two of the bundles may be of the same model.
     """
-    if not wanted:
-        yield None
-        return
-    name = f"verify-{os.getpid()}-{model.name}"
+    name = f"verify-{os.getpid()}-{bundles[0].absolute().parent.name}"
     repository = build_dir() / "scratch" / name
     try:
         repository.mkdir(parents=True)
-        _place(bundle, repository / model.name)
-        for required in requirements(model):
-            _place(bundles / required / model.part(required).bundle_format, repository / required)
+        for model, folder in _with_steps(bundles).items():
+            _place(folder, repository / model)
         with ThreadPoolExecutor(1) as pool, ExitStack() as running:
             starting = pool.submit(running.enter_context, serve(repository, view=name))
             try:
@@ -166,6 +163,18 @@ def _scratch_server(
     finally:
         shutil.rmtree(repository, ignore_errors=True)
         shutil.rmtree(view_dir(name), ignore_errors=True)
+
+
+def _with_steps(bundles: Sequence[Path]) -> dict[str, Path]:
+    """The bundles by model, and those beside them that they require."""
+    found: dict[str, Path] = {}
+    for bundle in bundles:
+        model = model_of(bundle, read_manifest(bundle))
+        found[model.name] = bundle
+        for required in requirements(model):
+            beside = bundle.absolute().parent.parent / required / model.part(required).bundle_format
+            found.setdefault(required, beside)
+    return found
 
 
 def _place(bundle: Path, model_dir: Path) -> None:

@@ -2,10 +2,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from maas_core.errors import NotHeld, WrongUse
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from maas_core.serving import Served
 
 
 @click.command(
@@ -84,6 +90,7 @@ def verify_and_report(
     as_json: bool,
     offline: bool = False,
     data: Path | None = None,
+    starting: Future[Served] | None = None,
 ) -> None:
     """Verifies one bundle and shows the outcome.
 
@@ -93,7 +100,9 @@ def verify_and_report(
     from maas_export.report import print_verification
     from maas_export.verify import first_divergence, verify_bundle
 
-    verification = verify_bundle(bundle, seed=seed, url=url, numbers_only=numbers_only, offline=offline, data=data)
+    verification = verify_bundle(
+        bundle, seed=seed, url=url, numbers_only=numbers_only, offline=offline, data=data, starting=starting
+    )
     if as_json:
         click.echo(json.dumps({"bundle": str(bundle), **verification.model_dump(mode="json")}))
     else:

@@ -5,11 +5,20 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
+import pytest
+from click.testing import CliRunner
 
+from maas_core.serving import Served, serve
+from maas_export.bundle import write_sources
+from maas_export.catalogue import PythonModel
+from maas_export.export_cli import export
 from tests.conftest import JOURNEY, ROOT, Journey, Maas, json_lines
+from tests.export import mutants
 
 
 def test_every_bundle_is_complete_and_proven(journey: Journey) -> None:
@@ -71,6 +80,34 @@ def test_a_second_export_imports_nothing_that_takes_long(journey: Journey) -> No
         check=False,
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_one_server_verifies_several_and_one_that_diverges_leaves_the_others_stamped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAAS_BUILD", str(tmp_path))
+    started = []
+
+    @contextmanager
+    def counted(repository: Path, *, view: str) -> Iterator[Served]:
+        started.append(sorted(path.name for path in repository.iterdir()))
+        with serve(repository, view=view) as server:
+            yield server
+
+    def with_a_mistake(model: PythonModel, folder: Path) -> None:
+        write_sources(model, folder)
+        if model.name == "digits_preprocess":
+            mutants.shade_off_by_one(folder / "ink.py")
+
+    monkeypatch.setattr("maas_export.verify.serve", counted)
+    monkeypatch.setattr("maas_export.bundle.write_sources", with_a_mistake)
+    models = ["digits_preprocess", "digits_postprocess"]
+    done = CliRunner().invoke(export, [*models, "--json"])
+    assert started == [sorted(models)]
+    assert done.exit_code == 1
+    assert "digits_preprocess/python diverges first at rung 'http'" in done.output
+    verdicts = {Path(line["bundle"]).parent.name: line["passed"] for line in json_lines(done.stdout)}
+    assert verdicts == {"digits_preprocess": False, "digits_postprocess": True}
 
 
 def test_what_is_missing_is_named_with_the_command_that_makes_it(maas: Maas) -> None:
