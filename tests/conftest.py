@@ -120,7 +120,8 @@ def catalogue(journey: Journey) -> Journey:
     others = [name for name, model in all_models().items() if isinstance(model, TorchModel) and name not in JOURNEY]
     # A lock of its own: tests that want no more than the journey need not wait for this.
     with FileLock(build / "catalogue.lock"):
-        reduced = ("--share", "0.1", "--epochs", "1", "--json")
+        # One process, which imports torch once: the processors are busy with other tests anyway.
+        reduced = ("--share", "0.01", "--epochs", "1", "--jobs", "1", "--json")
         _make("train", *others, *reduced, build=build)
         _make("export", "--all", "--json", build=build)
         if not _shows_the_bundles(done, all_models()):

@@ -1,31 +1,21 @@
-"""The example programs of the catalogue: current, clean, and run against the models that they call."""
+"""The example programs of the catalogue: current and clean. ``tests/export/test_catalogue.py`` runs them."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from maas_core.serving import Served, serve
 from maas_export.catalogue import TorchModel, all_models
 from maas_export.examples.programs import FILE_OF_LANGUAGE
 from maas_export.examples_cli import examples
-from tests.conftest import ROOT, Journey
-from tests.examples.programs import EXECUTED, run_program, shown_outputs
+from tests.conftest import ROOT
 
 EXAMPLES = ROOT / "examples"
 WITH_EXAMPLE = [name for name, model in all_models().items() if model.example]
-
-
-@pytest.fixture(scope="module")
-def served(catalogue: Journey) -> Iterator[Served]:
-    with serve(catalogue.repository, view="examples") as server:
-        assert not server.failed
-        yield server
 
 
 def test_the_committed_programs_are_current(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,23 +41,6 @@ def test_what_an_example_sends_is_there(name: str) -> None:
     assert set(model.example) <= {tensor.name for tensor in model.spec.inputs}
     for value in model.example.values():
         assert not isinstance(value, Path) or (ROOT / value).is_file(), value
-
-
-@pytest.mark.parametrize("language", EXECUTED)
-@pytest.mark.parametrize("name", WITH_EXAMPLE)
-def test_a_program_prints_the_answer(served: Served, name: str, language: str) -> None:
-    url = served.grpc if language == "python" else served.http
-    default = next(value for value in all_models()[name].example.values() if isinstance(value, str | Path))
-    done = run_program(language, EXAMPLES / name, str(default), url, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr
-    if all_models()[name].spec.decoupled:
-        assert done.stdout
-        return
-    shown = shown_outputs(language, done.stdout)
-    assert shown.keys() == {output.name for output in all_models()[name].spec.outputs} - {"error"}
-    if name == "digits":
-        assert shown["label"][0] == "3"
 
 
 def test_the_python_programs_are_typed() -> None:

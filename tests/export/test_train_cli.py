@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 from PIL import Image
 
-from tests.conftest import ROOT, Journey, Maas, json_lines
+from tests.conftest import ROOT, Journey, Maas, json_lines, run_maas
 
 
 def test_training_reaches_98_percent_and_leaves_its_evaluation(journey: Journey) -> None:
@@ -27,20 +28,32 @@ def test_training_reaches_98_percent_and_leaves_its_evaluation(journey: Journey)
     assert min(Image.open(folder / "evaluation.png").size) > 300
 
 
-def test_the_same_seed_gives_the_same_weights_and_no_second_training(maas: Maas, tmp_path: Path) -> None:
-    short = ("train", "digits_cnn", "--share", "0.1", "--epochs", "1", "--json")
-    first, again, anew = (json.loads(maas(*short, *options).stdout) for options in ((), (), ("--again",)))
+FEW = ("--share", "0.1", "--epochs", "1", "--json")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The build folder of a short training of the digits, and its record."""
+    build = tmp_path_factory.mktemp("alone")
+    return build, json.loads(run_maas("train", "digits_cnn", *FEW, "--jobs", "1", build=build).stdout)
+
+
+def test_the_same_seed_gives_the_same_weights_and_no_second_training(alone: tuple[Path, dict[str, Any]]) -> None:
+    build, first = alone
+    again, anew = (
+        json.loads(run_maas("train", "digits_cnn", *FEW, *options, build=build).stdout)
+        for options in ((), ("--again",))
+    )
     assert (first["trained"], again["trained"], anew["trained"]) == (True, False, True)
     assert first["sha256"] == again["sha256"] == anew["sha256"]
 
 
-def test_several_models_at_once_give_the_same_weights(maas: Maas) -> None:
-    few = ("--share", "0.1", "--epochs", "1", "--json")
-    alone = json.loads(maas("train", "digits_cnn", *few, "--jobs", "1").stdout)
-    done = maas("train", "digits_cnn", "digit_autoencoder", *few, "--again", "--jobs", "2")
+def test_several_models_at_once_give_the_same_weights(maas: Maas, alone: tuple[Path, dict[str, Any]]) -> None:
+    _, first = alone
+    done = maas("train", "digits_cnn", "digit_autoencoder", *FEW, "--jobs", "2")
     records = {record["model"]: record for record in json_lines(done.stdout)}
     assert records.keys() == {"digits_cnn", "digit_autoencoder"}
-    assert records["digits_cnn"]["sha256"] == alone["sha256"]
+    assert records["digits_cnn"]["sha256"] == first["sha256"]
 
 
 @pytest.mark.parametrize("killed", ["one training", "the command"])
