@@ -77,15 +77,6 @@ def test_a_version_that_cannot_be_started_from_is_refused(journey: Journey, maas
     assert "are not kept on this machine" in elsewhere.stderr
 
 
-def test_several_seeds_keep_the_first_and_tell_the_mean(maas: Maas) -> None:
-    one = json.loads(maas(*QUICK, "--epochs", "1").stdout)
-    three = json.loads(maas(*QUICK, "--epochs", "1", "--seeds", "3").stdout)
-    assert three["sha256"] == one["sha256"]
-    assert sorted(three["over_seeds"]) == ["0", "1", "2"]
-    assert three["over_seeds"]["0"] == one["evaluation"]["value"]
-    assert "mean of 3 seeds" in maas(*QUICK[:-1], "--epochs", "1", "--seeds", "3").stdout
-
-
 def test_a_rate_rises_and_falls_as_the_recipe_says() -> None:
     recipe = Recipe(epochs=1, batch_size=1, learning_rate=1.0, warmup_share=0.1)
     shares = [recipe.rate_share(done) for done in (0.0, 0.05, 0.1, 0.55, 1.0)]
