@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from maas_client._cli.exit_codes import NotValid, WrongUse, errors_as_exit_codes
+from maas_client._cli.options import api_key_option
 
 if TYPE_CHECKING:
     from maas_client import Client, InferResult
@@ -40,6 +41,7 @@ def _counts(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 @click.argument("model")
 @click.argument("inputs", nargs=-1, metavar="[INPUT...]")
 @click.option("--url", default="grpc://127.0.0.1:8001", show_default=True, help="The server: grpc://, http://, ...")
+@api_key_option
 @click.option("--input", "given", multiple=True, metavar="NAME=VALUE", help="The value of a further input.")
 @click.option("--column", metavar="NAME", help="Of a CSV file with several columns: the one with the observations.")
 @click.option("--model-version", type=click.IntRange(min=1), help="Ask this version, not the newest that is ready.")
@@ -66,6 +68,7 @@ def bench(
     model: str,
     inputs: tuple[str, ...],
     url: str,
+    api_key: str | None,
     given: tuple[str, ...],
     column: str | None,
     model_version: int | None,
@@ -95,7 +98,7 @@ def bench(
     from maas_client._cli.showing import to_json
     from maas_client._plots import check_png
 
-    with errors_as_exit_codes(), Client(url, timeout_s=timeout_s, retry=None) as client:
+    with errors_as_exit_codes(), Client(url, api_key=api_key, timeout_s=timeout_s, retry=None) as client:
         check_png(plot_path)
         spec = client.describe(model, model_version=model_version)
         target = Target(spec, given_values(given, spec))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from maas_client._cli.exit_codes import NotHeld, errors_as_exit_codes
+from maas_client._cli.options import api_key_option
 
 if TYPE_CHECKING:
     from maas_client import Client
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("--url", default="grpc://127.0.0.1:8001", show_default=True, help="The server: grpc://, http://, ...")
+@api_key_option
 @click.option(
     "--input", "given", multiple=True, metavar="NAME=VALUE", help="The value of a further input; again for a list."
 )
@@ -52,6 +54,7 @@ def predict(
     model: str,
     inputs: tuple[str, ...],
     url: str,
+    api_key: str | None,
     given: tuple[str, ...],
     outputs: tuple[str, ...],
     column: str | None,
@@ -75,7 +78,7 @@ def predict(
     from maas_client._cli.streaming import stream_items
     from maas_client._plots import choose_plot
 
-    with errors_as_exit_codes(), Client(url, timeout_s=timeout_s) as client:
+    with errors_as_exit_codes(), Client(url, api_key=api_key, timeout_s=timeout_s) as client:
         spec = client.describe(model, model_version=model_version)
         check_outputs(spec, outputs)
         question = Question(Target(spec, given_values(given, spec)), outputs, model_version, column)

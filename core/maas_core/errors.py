@@ -7,8 +7,12 @@ Every error that a command shows is a :class:`click.ClickException`, so that a p
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class ExitCode(IntEnum):
@@ -58,3 +62,17 @@ class NotReachable(MaasError):
 
 class PortTaken(WrongUse):
     """Another process listens where a server should."""
+
+
+def first_problem(error: ValidationError, whole: str) -> str:
+    """Which field was refused first, and why: ``weights: the steps must rise``.
+
+    Args:
+        error: pydantic's.
+        whole: what to name where it is no single field that is wrong; may be empty.
+    """
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"])) or whole
+    # What a validator of ours raised; pydantic's own message begins with the name of the exception's class.
+    why = str(first.get("ctx", {}).get("error") or first["msg"])
+    return f"{where}: {why}" if where else why

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from maas_core.errors import NotHeld
+from maas_core.errors import NotHeld, first_problem
 from maas_core.files import sha256_of, write_atomic
 
 MANIFEST_FILE = "manifest.json"
@@ -204,9 +204,8 @@ def read_manifest(folder: Path) -> Manifest:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotHeld(f"{folder} is not a bundle: {MANIFEST_FILE} is missing", "run `maas export MODEL`") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise NotHeld(f"{path} is not a manifest ({where}: {first['msg']})", "run `maas export MODEL` again") from error
+        problem = first_problem(error, "the file")
+        raise NotHeld(f"{path} is not a manifest ({problem})", "run `maas export MODEL` again") from error
     if manifest.seal != _seal_of(manifest):
         raise NotHeld(f"{path} was changed by hand or damaged", f"run `maas export {manifest.model}` again")
     return manifest

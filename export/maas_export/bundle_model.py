@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from maas_core.dtypes import NUMPY_OF
-from maas_core.errors import NotHeld
+from maas_core.errors import NotHeld, first_problem
 from maas_core.files import write_atomic
 from maas_core.golden import GOLDEN_FILE, Array, Sample, Tensors, load_golden
 from maas_core.manifest import Manifest
@@ -193,9 +193,7 @@ def read_record(bundle: Path) -> BundleRecord:
     except FileNotFoundError as error:
         raise NotHeld(f"{path} is missing", "import or export the model again") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise NotHeld(f"{path} is damaged ({where}: {first['msg']})", "import or export the model again") from error
+        raise NotHeld(f"{path} is damaged ({first_problem(error, '')})", "import or export the model again") from error
 
 
 def write_record(bundle: Path, record: BundleRecord) -> None:

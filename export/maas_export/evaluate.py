@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from maas_client import Client, InputError, NotFoundError, ServerError, TransportError
+from maas_client import AuthenticationError, Client, InputError, NotFoundError, ServerError, TransportError
+from maas_client._cli.options import GIVE_A_KEY
 from maas_core.errors import NotHeld, NotReachable, WrongUse
 from maas_export import weights
 from maas_export.catalogue import CatalogueModel, all_models, model_named, requirements
@@ -37,12 +38,15 @@ class ServedEvaluation:
         return [(self.cases[number], self.verdicts[number]) for number in wrong[:count]]
 
 
-def evaluate_served(name: str, *, url: str, data: Path | None, seed: int | None, limit: int | None) -> ServedEvaluation:
+def evaluate_served(
+    name: str, *, url: str, api_key: str | None = None, data: Path | None, seed: int | None, limit: int | None
+) -> ServedEvaluation:
     """Asks the server every labelled case and judges the answers.
 
     Args:
         name: a model of the catalogue that knows labelled cases.
         url: the server.
+        api_key: what a gateway before it asks for.
         data: the user's labelled data; ``None`` for the held-out part of the built-in.
         seed: of the built-in data's split; ``None`` for the one of the weights behind the model, so that no case is one
             that training saw.
@@ -57,13 +61,15 @@ def evaluate_served(name: str, *, url: str, data: Path | None, seed: int | None,
     if seed is None:
         seed = _split_seed(model)
     cases = _chosen(judge.cases(data, seed), limit)
-    with Client(url, timeout_s=_TIMEOUT_S) as client:
+    with Client(url, api_key=api_key, timeout_s=_TIMEOUT_S) as client:
         try:
             client.describe(name)
             with ThreadPoolExecutor(_CALLERS) as pool:
                 answers = list(pool.map(lambda case: _answer(client, model, case), cases))
         except (NotFoundError, InputError) as error:
             raise WrongUse(str(error), f"serve it: maas serve --models {name}") from error
+        except AuthenticationError as error:
+            raise WrongUse(str(error), GIVE_A_KEY) from error
         except (TransportError, ServerError) as error:
             raise NotReachable(f"{url} does not answer: {error}", "start `maas serve`, or give --url") from error
         if all(isinstance(answer, str) for answer in answers):

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from maas_client._cli.options import api_key_option
+
 if TYPE_CHECKING:
     from maas_export.evaluate import ServedEvaluation
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.option("--data", type=click.Path(path_type=Path), help="Labelled data (default: the built-in held-out data).")
 @click.option("--url", default="grpc://127.0.0.1:8001", show_default=True, help="The server: grpc://… or http://…")
+@api_key_option
 @click.option("--worst", type=click.IntRange(0), default=0, metavar="N", help="Show the N most wrong answers.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Ask N cases only, spread evenly over all.")
 @click.option("--seed", type=int, help="Of the built-in data's split (default: as the weights were trained).")
@@ -31,6 +34,7 @@ def evaluate(
     model: str,
     data: Path | None,
     url: str,
+    api_key: str | None,
     worst: int,
     limit: int | None,
     seed: int | None,
@@ -45,7 +49,7 @@ def evaluate(
     from maas_core.files import write_atomic
     from maas_export.evaluate import evaluate_served
 
-    seen = evaluate_served(model, url=url, data=data, seed=seed, limit=limit)
+    seen = evaluate_served(model, url=url, api_key=api_key, data=data, seed=seed, limit=limit)
     if plot is not None:
         write_atomic(plot, seen.evaluation.picture)
     if as_json:

@@ -14,8 +14,10 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from maas_client import Client, MaasClientError
+from maas_client import AuthenticationError, Client, MaasClientError
+from maas_client._cli.options import GIVE_A_KEY
 from maas_core.compare import compare, worst
+from maas_core.errors import WrongUse
 from maas_core.golden import Sample, Tensors
 from maas_core.manifest import OutputResult, RungResult
 from maas_core.spec import ModelSpec, SequenceBatching, Tolerance
@@ -108,13 +110,15 @@ def session_answer(session: onnxruntime.InferenceSession, sequence: SequenceBatc
     return lambda inputs: run_sequence(answer, inputs, sequence, company=step_count(inputs) - 1)
 
 
-def served_rung(name: str, url: str, model: CatalogueModel, task: Task) -> RungResult:
+def served_rung(name: str, url: str, model: CatalogueModel, task: Task, api_key: str | None = None) -> RungResult:
     """A running server, through the client that callers use."""
-    with Client(url) as client:
+    with Client(url, api_key=api_key) as client:
 
         def answer(inputs: Tensors) -> Tensors:
             try:
                 return ask(client, model, inputs)
+            except AuthenticationError as error:
+                raise WrongUse(str(error), GIVE_A_KEY) from error
             except MaasClientError as error:
                 raise RungError(one_line(error)) from error
 

@@ -44,6 +44,7 @@ def verify_bundle(
     *,
     seed: int,
     url: str | None = None,
+    api_key: str | None = None,
     numbers_only: bool = False,
     offline: bool = False,
     data: Path | None = None,
@@ -55,6 +56,7 @@ def verify_bundle(
         bundle: the bundle's folder.
         seed: of the fresh requests that are asked beside the golden ones.
         url: hold this running server against the bundle instead of a scratch one; nothing is stamped.
+        api_key: what a gateway before that server asks for.
         numbers_only: do not mind files that were changed after export; nothing is stamped.
         offline: start no server; nothing is stamped.
         data: what the weights were trained on, where that is not the built-in data; a quantized graph is judged on it.
@@ -80,7 +82,7 @@ def verify_bundle(
         if is_served and starting is not None:
             rungs += _served_rungs(starting.result(), model, task)
     if url:
-        rungs.append(served_rung(url.partition(":")[0], url, model, task))
+        rungs.append(served_rung(url.partition(":")[0], url, model, task, api_key))
     verification = Verification(
         passed=all(rung.passed for rung in rungs),
         digest=payload_digest(file_entries(bundle)),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from maas_client._cli.options import api_key_option
 from maas_core.errors import NotHeld, WrongUse
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...", type=click.Path(path_type=Path))
 @click.option("--seed", default=1, show_default=True, help="Of the fresh requests beside the golden ones.")
 @click.option("--url", help="Hold this running server against the bundle (grpc://… or http://…); stamps nothing.")
+@api_key_option
 @click.option("--numbers-only", is_flag=True, help="Do not mind files changed after export; stamps nothing.")
 @click.option("--offline", is_flag=True, help="Start no server: the rungs before serving alone; stamps nothing.")
 @click.option("--data", type=click.Path(path_type=Path), help="onnx-int8: what the weights were trained on.")
@@ -31,6 +33,7 @@ def verify(
     bundles: tuple[Path, ...],
     seed: int,
     url: str | None,
+    api_key: str | None,
     numbers_only: bool,
     offline: bool,
     data: Path | None,
@@ -55,6 +58,7 @@ def verify(
                     bundle,
                     seed=seed,
                     url=url,
+                    api_key=api_key,
                     numbers_only=numbers_only,
                     offline=offline,
                     data=data,
@@ -88,6 +92,7 @@ def verify_and_report(
     url: str | None,
     numbers_only: bool,
     as_json: bool,
+    api_key: str | None = None,
     offline: bool = False,
     data: Path | None = None,
     starting: Future[Served] | None = None,
@@ -101,7 +106,14 @@ def verify_and_report(
     from maas_export.verify import first_divergence, verify_bundle
 
     verification = verify_bundle(
-        bundle, seed=seed, url=url, numbers_only=numbers_only, offline=offline, data=data, starting=starting
+        bundle,
+        seed=seed,
+        url=url,
+        api_key=api_key,
+        numbers_only=numbers_only,
+        offline=offline,
+        data=data,
+        starting=starting,
     )
     if as_json:
         click.echo(json.dumps({"bundle": str(bundle), **verification.model_dump(mode="json")}))

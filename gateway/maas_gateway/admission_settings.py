@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
-from maas_core.errors import WrongUse
+from maas_core.errors import WrongUse, first_problem
 
 MIB = 2**20
 
@@ -89,6 +89,6 @@ def read_admission_settings(state: Path, *, keys_required: bool) -> AdmissionSet
         limits = _Limits.model_validate_json(path.read_bytes()).root
         return AdmissionSettings.model_validate({"keys_required": keys_required, **limits, "state": state})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise WrongUse(f"{path}: {where}: {first['msg']}", "docs/gateway-admission.md lists the limits") from error
+        raise WrongUse(
+            f"{path}: {first_problem(error, 'the file')}", "docs/gateway-admission.md lists the limits"
+        ) from error

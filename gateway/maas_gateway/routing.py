@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from maas_core.errors import NotHeld, NotReachable, WrongUse
+from maas_core.errors import NotHeld, NotReachable, WrongUse, first_problem
 from maas_core.files import write_atomic
 from maas_core.names import check_model_name
 from maas_gateway import xds_files
@@ -182,9 +182,7 @@ def _check(routing: Routing) -> None:
     try:
         Routing.model_validate(routing.model_dump())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise WrongUse(f"this cannot be routed: {f'{where}: ' if where else ''}{first['msg']}") from error
+        raise WrongUse(f"this cannot be routed: {first_problem(error, '')}") from error
 
 
 @contextmanager

@@ -92,7 +92,10 @@ def make_job(scenario: Scenario, settings: Settings) -> Job:
     if not choices:
         raise WrongUse("no model is named", "say what to call, e.g. --model digits_cnn")
     parts: list[_Part] = []
-    with errors_as_exit_codes(), Client(settings.url, timeout_s=settings.timeout, retry=None) as client:
+    with (
+        errors_as_exit_codes(),
+        Client(settings.url, api_key=settings.api_key, timeout_s=settings.timeout, retry=None) as client,
+    ):
         target = _target(client, endpoint)
         for choice in choices:
             own = replace(

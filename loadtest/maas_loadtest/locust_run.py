@@ -19,12 +19,13 @@ import locust.stats
 from locust import events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
+from maas_client._cli.options import API_KEY
 from maas_loadtest.coordinator import Coordinator
 from maas_loadtest.generator import Generator
 from maas_loadtest.histogram import bucket_ms
 from maas_loadtest.run import EVENTS_FD
 from maas_loadtest.scenario import Scenario
-from maas_loadtest.settings import API_KEY, OPTIONS, checked
+from maas_loadtest.settings import OPTIONS, checked
 
 _POLL_S = 1.0
 _ORDERLY_END_S = 30.0

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from maas_client._cli.options import API_KEY
 from maas_core.errors import ExitCode, MaasError, NotReachable, WrongUse
 from maas_core.service_level import ServiceLevel, percent_of
 from maas_loadtest.distribution import read_distribution
 from maas_loadtest.early_stopping import samples_needed
 from maas_loadtest.peak import Limit, Probe
 from maas_loadtest.report_model import Check, LoadReport, Status, read_report
-from maas_loadtest.settings import API_KEY
 
 _GENERATOR_CHECKS = ("generator CPU", "delayed", "distances between sends", "workers")
 """Beginnings of the names of conditions that tell of the load generator, not of the server."""

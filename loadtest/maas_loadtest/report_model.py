@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from maas_core.errors import ExitCode, WrongUse
+from maas_core.errors import ExitCode, WrongUse, first_problem
 from maas_loadtest.report_server import Agreement as Agreement
 from maas_loadtest.report_server import BatchSize as BatchSize
 from maas_loadtest.report_server import Record
@@ -361,6 +361,4 @@ def read_report(path: Path) -> LoadReport:
     except OSError as error:
         raise WrongUse(f"{file} cannot be read: {error.strerror}", "name a report of `maas load run`") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "its beginning"
-        raise WrongUse(f"{file} is no report of a load test: {where}: {first['msg']}") from error
+        raise WrongUse(f"{file} is no report of a load test: {first_problem(error, 'its beginning')}") from error

@@ -21,9 +21,10 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+from maas_client._cli.options import API_KEY
 from maas_core.errors import ExitCode, MaasError, NotHeld, NotReachable, WrongUse
 from maas_core.ports import LOOPBACK, choose_ports
-from maas_loadtest.settings import API_KEY, OPTIONS, checked
+from maas_loadtest.settings import OPTIONS, checked
 from maas_loadtest.validity import NotValid
 
 EVENTS_FD = "MAAS_LOAD_EVENTS_FD"

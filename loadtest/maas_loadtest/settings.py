@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from maas_client._cli.options import API_KEY
 from maas_core.errors import WrongUse
 from maas_core.names import is_model_name
 from maas_core.service_level import parse_service_level
@@ -16,8 +17,6 @@ from maas_loadtest.arrivals import KINDS
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
 _SECONDS_OF = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _MODEL = re.compile(r"(?P<name>[^=@]+)(?:@(?P<version>\d+))?(?:=(?P<weight>\d+(?:\.\d+)?))?")
-API_KEY = "MAAS_API_KEY"
-"""The environment's name of the key."""
 _SECRET = "--api-key"  # noqa: S105  # the option's name
 LONGEST_S = 24 * 3600.0
 INPUT_SOURCES = ("auto", "golden", "generated")

@@ -100,7 +100,7 @@ def start(
 def _settings(model: str, bundles: tuple[Path, ...], slo: str | None, options: dict[str, object]) -> Settings:
     from pydantic import ValidationError
 
-    from maas_core.errors import WrongUse
+    from maas_core.errors import WrongUse, first_problem
     from maas_core.manifest import read_manifest
     from maas_core.service_level import parse_service_level
     from maas_rollout.settings import Settings
@@ -120,6 +120,4 @@ def _settings(model: str, bundles: tuple[Path, ...], slo: str | None, options: d
     try:
         return Settings.model_validate({**options, "p99_ms": p99_ms, "error_rate": error_rate})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise WrongUse(f"{where}: {first['msg']}", "see `maas rollout start --help`") from error
+        raise WrongUse(first_problem(error, ""), "see `maas rollout start --help`") from error

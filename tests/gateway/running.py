@@ -22,6 +22,7 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
+from maas_core.serving import Served
 from maas_gateway.routing import Routing, Split, Upstream, wait_applied, write_routing
 from tests.loadtest.stub_server import MODEL, Stub
 
@@ -186,8 +187,8 @@ class Gateway:
         return self.process.wait(60)
 
 
-def upstream(stub: Stub) -> Upstream:
-    return Upstream(http=urlsplit(stub.http).netloc, grpc=urlsplit(stub.grpc).netloc)
+def upstream(server: Stub | Served) -> Upstream:
+    return Upstream(http=urlsplit(server.http).netloc, grpc=urlsplit(server.grpc).netloc)
 
 
 def start_gateway(state: Path, stable: Upstream | None, *options: str, stdin: int = subprocess.DEVNULL) -> Gateway:

@@ -7,17 +7,16 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import psutil
 import pytest
 
 from maas_client import Client
-from maas_core.serving import Served, serve
+from maas_core.serving import serve
 from maas_gateway.routing import Routing, Split, Upstream
 from tests.conftest import Maas
-from tests.gateway.running import Gateway, running_gateway
+from tests.gateway.running import Gateway, running_gateway, upstream
 from tests.server.serving import Serving, start_serving
 from tests.soak.models import tiny_answer, write_models
 
@@ -91,10 +90,6 @@ def test_a_stop_ends_both_and_leaves_nothing_running(serving: Serving) -> None:
     serving.event("gateway_stopped")
     assert serving.event("stopped")["all_answered"] is True
     assert not psutil.wait_procs(processes, 5)[1]
-
-
-def upstream(served: Served) -> Upstream:
-    return Upstream(http=urlsplit(served.http).netloc, grpc=urlsplit(served.grpc).netloc)
 
 
 @pytest.fixture

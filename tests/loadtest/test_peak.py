@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from maas_client._cli.options import API_KEY
 from maas_loadtest import peak_probe
 from maas_loadtest.peak import Bounds, Limit, Peak, PeakStatus, Probe, search
 from maas_loadtest.peak_cli import peak as peak_command
 from maas_loadtest.report_model import Check, LoadReport, Status, Verdict
-from maas_loadtest.settings import API_KEY
 from tests.loadtest.commands import Ended, run, written
 from tests.loadtest.html_text import Page
 from tests.loadtest.made_reports import Made

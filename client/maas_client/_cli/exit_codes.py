@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import click
 
+from maas_client._cli.options import GIVE_A_KEY
+
 
 class NotHeld(click.ClickException):
     """An input got no answer."""
@@ -36,12 +38,21 @@ class NotValid(click.ClickException):
 def errors_as_exit_codes() -> Iterator[None]:
     """Turns an error of the library into one line and an exit code."""
     # Imported here: the list of all commands needs none of it.
-    from maas_client.errors import BadAnswerError, InputError, NotFoundError, ServerError, TransportError
+    from maas_client.errors import (
+        AuthenticationError,
+        BadAnswerError,
+        InputError,
+        NotFoundError,
+        ServerError,
+        TransportError,
+    )
 
     try:
         yield
     except (InputError, NotFoundError) as error:
         raise WrongUse(str(error)) from error
+    except AuthenticationError as error:
+        raise WrongUse(f"{error}; {GIVE_A_KEY}") from error
     except (BadAnswerError, ServerError) as error:
         raise NotHeld(str(error)) from error
     except TransportError as error:
