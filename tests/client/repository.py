@@ -148,7 +148,7 @@ def write_repository(folder: Path) -> None:
 
     `anything`: an optional input xFP32_2 (and so on) of each datatype and rank, no batching;
     `small`: x FP32 [batch <= 4, 1, 3], which refuses NaN; `texts`: x BYTES [batch <= 8, 1]; `pictures`: a classifier;
-    `sums`, `sums_by_short_id`: running totals of sequences, dropped after 0.5 s without a step;
+    `sums`, `sums_by_short_id`: running totals of sequences; `sums_soon_dropped`: dropped after 0.5 s without a step;
     `counter`: decoupled, counts up to n.
     """
     everything = "".join(
@@ -172,6 +172,7 @@ def write_repository(folder: Path) -> None:
     _write_counter(folder)
     _write_sums(folder, "sums", "UINT64")
     _write_sums(folder, "sums_by_short_id", "INT32")
+    _write_sums(folder, "sums_soon_dropped", "UINT64", idle_s=0.5)
     write_model(folder, "pictures", "max_batch_size: 8\n" + pictures, _CLASSIFIER)
 
 
@@ -185,7 +186,7 @@ def _write_counter(folder: Path) -> None:
     write_model(folder, "counter", "model_transaction_policy { decoupled: true }\n" + tensors, _COUNTER)
 
 
-def _write_sums(folder: Path, name: str, id_type: str) -> None:
+def _write_sums(folder: Path, name: str, id_type: str, idle_s: float = 30.0) -> None:
     controls = "".join(
         f'control_input {{ name: "{kind}" control {{ kind: CONTROL_SEQUENCE_{kind} {what} }} }}\n'
         for kind, what in (
@@ -194,7 +195,8 @@ def _write_sums(folder: Path, name: str, id_type: str) -> None:
             ("CORRID", f"data_type: TYPE_{id_type}"),
         )
     )
-    batching = f"max_sequence_idle_microseconds: 500000\noldest {{ max_candidate_sequences: 64 }}\n{controls}"
+    idle = f"max_sequence_idle_microseconds: {idle_s * 1e6:.0f}\n"
+    batching = f"{idle}oldest {{ max_candidate_sequences: 64 }}\n{controls}"
     tensors = (
         tensor("input", "x", "FP32", "[1]")
         + tensor("output", "total", "FP32", "[1]")

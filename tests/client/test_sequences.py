@@ -102,7 +102,7 @@ def test_a_refused_step_leaves_the_sequence_as_it_is(client: Any) -> None:
 
 
 def test_a_lost_sequence_is_said_so(client: Any) -> None:
-    with client.sequence("sums") as sequence:
+    with client.sequence("sums_soon_dropped") as sequence:
         sequence.infer(x=1.0)
         time.sleep(1.2)
         with pytest.raises(SequenceLostError, match="begin a new one"):
