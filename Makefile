@@ -43,10 +43,10 @@ test: $(READY)  ## all checks and tests, a real Triton included (about 20 minute
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-full: $(READY)  ## the tests with the long ones
-	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m ''
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m ''
 
 soak: $(READY)  ## 15 minutes of mixed load while stubs and servers are killed
 	@$(BIN)/python -m tests.soak.soak $(SOAK)

@@ -149,8 +149,8 @@ def _shows_the_bundles(journey: Journey, models: Iterable[str] = JOURNEY) -> boo
 
 
 def _make(*arguments: str, build: Path) -> None:
-    """Takes the processors only where no test does: those of other processes have times to keep."""
-    _done(run_maas(*arguments, build=build, timeout_s=1200, niceness=19))
+    """Gives way to the tests of other processes, which have times to keep, but not so far that all wait for it."""
+    _done(run_maas(*arguments, build=build, timeout_s=1200, niceness=5))
 
 
 def _done(process: subprocess.CompletedProcess[str]) -> None:

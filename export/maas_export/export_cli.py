@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from maas_core.errors import NotHeld, WrongUse
+from maas_core.errors import MaasError, NotHeld, WrongUse
 from maas_export.formats.kinds import FORMATS, TENSORRT
 
 if TYPE_CHECKING:
@@ -155,14 +155,22 @@ def _export_stage(stage: Mapping[str, str], *, data: Path | None, seed: int, as_
 
     Raises:
         NotHeld: of the first that diverged.
+        MaasError: of the first that could not be written; those before it are verified all the same.
     """
-    new = [
-        bundle
-        for name, bundle_format in stage.items()
-        if (bundle := _export(name, bundle_format, data=data, seed=seed, as_json=as_json)) is not None
-    ]
+    new: list[Path] = []
+    problem: MaasError | None = None
+    for name, bundle_format in stage.items():
+        try:
+            bundle = _export(name, bundle_format, data=data, seed=seed, as_json=as_json)
+        except MaasError as error:
+            problem = error
+            break
+        if bundle is not None:
+            new.append(bundle)
     if new:
         _verify(new, data, as_json)
+    if problem is not None:
+        raise problem
 
 
 def _export(name: str, bundle_format: str, *, data: Path | None, seed: int, as_json: bool) -> Path | None:

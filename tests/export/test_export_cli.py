@@ -121,6 +121,13 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(maas: Maas) -> 
     assert "digits_preprocess/python is not a bundle: manifest.json is missing" in done.stderr
 
 
+def test_what_comes_before_a_model_without_weights_is_verified(maas: Maas) -> None:
+    done = maas("export", "digits_postprocess", "digits_cnn", "--json")
+    assert done.returncode == 2
+    assert "maas train digits_cnn" in done.stderr
+    assert [line["passed"] for line in json_lines(done.stdout)] == [True]
+
+
 def test_a_place_that_cannot_be_written_is_said_and_nothing_half_written_stays(
     journey: Journey, maas: Maas, tmp_path: Path
 ) -> None:

@@ -16,13 +16,13 @@ from tests.conftest import ROOT, Journey, Maas
 from tests.gateway.running import Gateway, start_gateway, upstream, wait_until
 
 _DIGIT = ROOT / "examples" / "digits" / "3_thick_marker.png"
-_LOAD = ("load", "run", "steady", "--model", "digits_cnn", "--rate", "20", "--duration", "2s", "--warmup", "0")
+_LOAD = ("load", "run", "steady", "--model", "digits_cnn", "--rate", "20", "--duration", "2s", "--warmup", "0s")
 COMMANDS = {
     "predict": ("predict", "digits", str(_DIGIT)),
     "bench": ("bench", "digits_cnn", "--seconds", "0.2", "--warmup", "0", "--concurrency", "2"),
     "evaluate": ("evaluate", "digits", "--limit", "5"),
     "verify": ("verify", "BUNDLE"),
-    "load": _LOAD,
+    "load": (*_LOAD, "--repository", "REPOSITORY"),
 }
 
 
@@ -50,7 +50,8 @@ def key(gateway: Gateway) -> str:
 
 
 def command(name: str, journey: Journey) -> list[str]:
-    return [part if part != "BUNDLE" else str(journey.bundle("digits_cnn")) for part in COMMANDS[name]]
+    paths = {"BUNDLE": journey.bundle("digits_cnn"), "REPOSITORY": journey.repository}
+    return [str(paths.get(part, part)) for part in COMMANDS[name]]
 
 
 # Whoever has a client of its own for each protocol is tried over both.
