@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from statistics import median
@@ -30,7 +31,8 @@ from maas_gateway.routing import Upstream
 
 _QUIET_SHARE = 0.08
 _DIRECT = "direct"
-_WARM_UP_SHARE = 0.25
+_WARM_UP_S = 2.0
+_LONGER_WHERE_SLOW = 12
 _HTTP_PERF = "HTTP by perf_analyzer"
 _GOALS = {
     ("digits_cnn", HTTP): 0.38,
@@ -83,10 +85,25 @@ class Cost:
     goal: float | None
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """How it is measured.
+
+    Attributes:
+        seconds: of one turn: short, because the speed of a machine that others use, too, changes from minute to minute.
+        patience_s: how long to wait for a quiet machine before a turn.
+    """
+
+    rounds: int
+    seconds: float
+    patience_s: float
+    perf_analyzer: PerfAnalyzer | None
+
+
 @click.group("gateway", invoke_without_command=True, epilog="Example: python -m bench gateway --rounds 5")
 @click.option("--quick", is_flag=True, help="One round of one second each: shows that it works, measures nothing.")
-@click.option("--rounds", default=5, show_default=True, help="How often everybody has a turn.")
-@click.option("--seconds", default=4.0, show_default=True, help="Of one measurement; of the large model three times.")
+@click.option("--rounds", default=12, show_default=True, help="How often everybody has a turn.")
+@click.option("--seconds", default=1.0, show_default=True, help="Of one turn; with the large model twelve times.")
 @click.option("--callers", "callers_list", default="16,32,64", show_default=True, help="How many at a time, in turns.")
 @click.option("--models", "model_names", default="digits_cnn,encoder", show_default=True)
 @click.option("--protocols", default=f"{HTTP},{_HTTP_PERF},{GRPC}", show_default=True)
@@ -111,21 +128,35 @@ def gateway(
         rounds, seconds, patience = 1, 1.0, 0.0
     tools.require_programs()
     perf_analyzer = tools.install_perf_analyzer()
+    plan = _Plan(rounds, seconds, patience, perf_analyzer)
     turns: list[Turn] = []
     for model_name in model_names.split(","):
         model = all_models.encoder(layers=1) if quick and model_name == "encoder" else all_models.MODELS[model_name]()
-        length_s = seconds * (3 if model.slow and not quick else 1)
+        longer = _LONGER_WHERE_SLOW if model.slow and not quick else 1
         with TRITON.start(model) as running:
-            server = Upstream(http=_address(running.post.url), grpc=running.grpc_url)
-            for number in range(rounds):
-                for protocol, callers in product(_protocols(protocols, model), _callers(callers_list, model)):
-                    for front_name in _order(number):
-                        quiet(_QUIET_SHARE, patience)
-                        with FRONTS[front_name](server) as front:
-                            load = _load_of(protocol, running, model, front, callers, perf_analyzer)
-                            turns.append(_turn(model.name, protocol, callers, front_name, front, load, length_s))
-                        click.echo(f"round {number + 1}/{rounds}: {_in_words(turns[-1])}", err=True)
+            for protocol, callers in product(_protocols(protocols, model), _callers(callers_list, model)):
+                turns += _in_turns(replace(plan, seconds=seconds * longer), running, model, protocol, callers)
     _report(turns, name)
+
+
+def _in_turns(plan: _Plan, running: Running, model: Model, protocol: str, callers: int) -> list[Turn]:
+    """All fronts stand there all the time, and are loaded one after the other, in another order in each round."""
+    server = Upstream(http=_address(running.post.url), grpc=running.grpc_url)
+    turns = []
+    with ExitStack() as stack:
+        fronts = {name: stack.enter_context(front(server)) for name, front in FRONTS.items()}
+        loads = {
+            name: _load_of(protocol, running, model, front, callers, plan.perf_analyzer)
+            for name, front in fronts.items()
+        }
+        for load in loads.values():
+            load(_WARM_UP_S)
+        for number in range(plan.rounds):
+            for name in _order(number):
+                quiet(_QUIET_SHARE, plan.patience_s)
+                turns.append(_turn(model.name, protocol, callers, name, fronts[name], loads[name], plan.seconds))
+                click.echo(f"round {number + 1}/{plan.rounds}: {_in_words(turns[-1])}", err=True)
+    return turns
 
 
 def _protocols(names: str, model: Model) -> list[str]:
@@ -168,7 +199,6 @@ def _turn(
     load: Callable[[float], Load],
     seconds: float,
 ) -> Turn:
-    load(max(1.0, seconds * _WARM_UP_SHARE))
     before_s, before = _cpu_s(front), front.answered()
     found = load(seconds)
     answered = front.answered() - before
