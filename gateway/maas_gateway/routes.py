@@ -106,7 +106,7 @@ class _RouteMaker:
         return [*pinned, self._request(model, split)]
 
     def _request(self, model: str, split: Split) -> Json:
-        action = self._split(split) | self._retries()
+        action = self._split(split) | self._retries(elsewhere=True)
         action["hash_policy"] = [_hash_of(header) for header in self._settings.sticky_headers]
         if split.mirror_percent:
             share = {"default_value": {"numerator": split.mirror_percent, "denominator": "HUNDRED"}}
@@ -128,24 +128,24 @@ class _RouteMaker:
         ]
         return {"weighted_clusters": {"clusters": shares, "use_hash_policy": True}}
 
-    def _retries(self) -> Json:
-        return {
-            "retry_policy": {
-                "retry_on": _RETRY_ON[self._protocol],
-                "retriable_status_codes": [503],
-                "num_retries": self._settings.retries,
-                "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.250s"},
-                # Where the candidate failed, the next one tried is the stable server.
-                "retry_priority": {
-                    "name": "envoy.retry_priorities.previous_priorities",
-                    "typed_config": {
-                        "@type": "type.googleapis.com/"
-                        "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
-                        "update_frequency": 1,
-                    },
+    def _retries(self, *, elsewhere: bool = False) -> Json:
+        """``elsewhere``: where the candidate failed, the next one tried is the stable server."""
+        policy: Json = {
+            "retry_on": _RETRY_ON[self._protocol],
+            "retriable_status_codes": [503],
+            "num_retries": self._settings.retries,
+            "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.250s"},
+        }
+        if elsewhere:
+            policy["retry_priority"] = {
+                "name": "envoy.retry_priorities.previous_priorities",
+                "typed_config": {
+                    "@type": "type.googleapis.com/"
+                    "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+                    "update_frequency": 1,
                 },
             }
-        }
+        return {"retry_policy": policy}
 
     def _route(self, headers: list[Json], action: Json) -> Json:
         answer_timeout = duration(self._settings.answer_timeout_s)

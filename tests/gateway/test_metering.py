@@ -168,7 +168,7 @@ def test_rotation_loses_no_line(behind: Behind, lines_of: Callable[[int], list[R
     with Client(behind.gateway.url) as client:
         for turn in range(3):
             client.infer("echo", x=[[1.0]])
-            lines_of(1)
+            lines_of(2 * turn + 1)
             aside = rotate_if_due(settings, lambda: os.kill(envoy, signal.SIGUSR1), most_bytes=1)
             assert aside is not None
             assert psutil.pid_exists(envoy)
