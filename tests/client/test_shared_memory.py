@@ -101,17 +101,19 @@ def test_outputs_of_unknown_size_and_texts_come_over_the_network(client: Any) ->
 
 
 def test_a_region_is_used_again_and_all_are_removed_at_the_end(way: str, url: str, server: Any) -> None:
+    # What a client before could not take back, e.g. because its last call ran out of time, is none of this one's.
+    others = set(registered(server))
     with open_client(way, url, timeout_s=30) as client:
         for count in (4, 4, 3, 1):
             client.infer("fixed", x=rows(count), via=SHARED)
             assert len(own_regions()) == 1
-        assert registered(server) == own_regions()
+        assert set(registered(server)) - others == set(own_regions())
         small = own_regions()
         client.infer("fixed", x=rows(64), via=SHARED)
         assert len(own_regions()) == 1
         assert own_regions() != small
     assert own_regions() == []
-    assert registered(server) == []
+    assert set(registered(server)) <= others
 
 
 def test_a_large_batch_is_split_over_regions(client: Any) -> None:
