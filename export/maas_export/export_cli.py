@@ -93,7 +93,6 @@ def _export_outside(
     arguments: list[str], bundle_format: str | None, *, task: str | None, name: str | None, seed: int, as_json: bool
 ) -> None:
     from maas_export.report import show_guesses
-    from maas_export.verify_cli import verify_and_report
 
     if arguments and bundle_format not in (None, "onnx"):
         raise WrongUse(f"{arguments[0]} is exported as onnx, not {bundle_format}", "leave out --format")
@@ -106,7 +105,10 @@ def _export_outside(
             for done in _exported(argument, task, name, seed):
                 show_guesses(done.bundle, done.is_new, done.guesses, as_json)
                 if done.is_new:
-                    verify_and_report(done.bundle, seed=seed + 1, url=None, numbers_only=False, as_json=as_json)
+                    from maas_export.verify import verify_bundle
+                    from maas_export.verify_cli import report_verification
+
+                    report_verification(done.bundle, verify_bundle(done.bundle, seed=seed + 1), as_json=as_json)
 
 
 @contextmanager
@@ -191,8 +193,8 @@ def _export(name: str, bundle_format: str, *, data: Path | None, seed: int, as_j
 
 def _verify(bundles: Sequence[Path], data: Path | None, as_json: bool) -> None:
     from maas_core.manifest import read_manifest
-    from maas_export.verify import scratch_server
-    from maas_export.verify_cli import verify_and_report
+    from maas_export.verify import scratch_server, verify_bundle
+    from maas_export.verify_cli import report_verification
 
     manifests = {bundle: read_manifest(bundle) for bundle in bundles}
     served = [bundle for bundle in bundles if manifests[bundle].format != TENSORRT]
@@ -203,9 +205,8 @@ def _verify(bundles: Sequence[Path], data: Path | None, as_json: bool) -> None:
                 _tell(manifest.quantization)
             try:
                 with _collector_paused():
-                    verify_and_report(
-                        bundle, seed=1, url=None, numbers_only=False, data=data, as_json=as_json, starting=starting
-                    )
+                    found = verify_bundle(bundle, seed=1, data=data, starting=starting)
+                report_verification(bundle, found, as_json=as_json)
             except NotHeld as error:
                 diverged.append(error)
     if diverged:

@@ -58,7 +58,6 @@ def import_(
     from maas_export.imported.plan import Wishes
     from maas_export.lint.targets import release_named
     from maas_export.report import show_guesses
-    from maas_export.verify_cli import verify_and_report
 
     wishes = Wishes(
         target=release_named(target),
@@ -76,7 +75,10 @@ def import_(
     bundle, is_new, guesses = import_onnx(file, name, wishes, seed=seed)
     show_guesses(bundle, is_new, guesses, as_json)
     if is_new:
-        verify_and_report(bundle, seed=seed + 1, url=None, numbers_only=False, as_json=as_json)
+        from maas_export.verify import verify_bundle
+        from maas_export.verify_cli import report_verification
+
+        report_verification(bundle, verify_bundle(bundle, seed=seed + 1), as_json=as_json)
 
 
 def _sizes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:

@@ -10,9 +10,7 @@ from maas_client._cli.options import api_key_option
 from maas_core.errors import NotHeld, WrongUse
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from maas_core.serving import Served
+    from maas_core.manifest import Verification
 
 
 @click.command(
@@ -48,13 +46,15 @@ def verify(
     """
     if offline and url:
         raise WrongUse("--offline asks no server, --url asks one", "leave one of them out")
+    from maas_export.verify import verify_bundle
+
     diverged = 0
     for bundle in bundles:
         try:
             if bisect:
                 _bisect_and_report(bundle, as_json)
             else:
-                verify_and_report(
+                found = verify_bundle(
                     bundle,
                     seed=seed,
                     url=url,
@@ -62,8 +62,8 @@ def verify(
                     numbers_only=numbers_only,
                     offline=offline,
                     data=data,
-                    as_json=as_json,
                 )
+                report_verification(bundle, found, as_json=as_json)
         except NotHeld as error:
             if len(bundles) == 1:
                 raise
@@ -85,36 +85,15 @@ def _bisect_and_report(bundle: Path, as_json: bool) -> None:
         click.echo(f"{bundle}: {outcome.in_words}")
 
 
-def verify_and_report(
-    bundle: Path,
-    *,
-    seed: int,
-    url: str | None,
-    numbers_only: bool,
-    as_json: bool,
-    api_key: str | None = None,
-    offline: bool = False,
-    data: Path | None = None,
-    starting: Future[Served] | None = None,
-) -> None:
-    """Verifies one bundle and shows the outcome.
+def report_verification(bundle: Path, verification: Verification, *, as_json: bool) -> None:
+    """Shows what a verification found.
 
     Raises:
         NotHeld: naming the first rung and output that diverged.
     """
     from maas_export.report import print_verification
-    from maas_export.verify import first_divergence, verify_bundle
+    from maas_export.verify import first_divergence
 
-    verification = verify_bundle(
-        bundle,
-        seed=seed,
-        url=url,
-        api_key=api_key,
-        numbers_only=numbers_only,
-        offline=offline,
-        data=data,
-        starting=starting,
-    )
     if as_json:
         click.echo(json.dumps({"bundle": str(bundle), **verification.model_dump(mode="json")}))
     else:

@@ -20,7 +20,7 @@ from maas_core.ports import LOOPBACK, choose_ports
 from maas_core.releases import ReleaseWatch
 from maas_server.drain import drain
 from maas_server.embedded import new_log_path
-from maas_server.ensembles import steps_by_ensemble
+from maas_server.ensembles import with_steps
 from maas_server.errors import StartCancelled, StartFailed
 from maas_server.front_gateway import FrontGateway, GatewayOptions
 from maas_server.launcher import Launcher, RunningTriton
@@ -287,13 +287,23 @@ class Supervisor:
         self._reporter.phase("restarting")
         self._reporter.triton_ended(how, loading, self._server_loop.delay_s)
 
-    def _leave_out(self, model: str, reason: str, cause: str = "") -> None:
+    def _leave_out(self, model: str, reason: str) -> None:
         """Leaves a model out, and those that need it: Triton would load it with an ensemble that it is a step of."""
-        self._left_out[model] = reason
-        self._reporter.left_out(model, reason)
-        for needing, steps in steps_by_ensemble(self._view).items():
-            if model in steps and needing in self._wanted:
-                self._leave_out(needing, _needs(cause or model), cause or model)
+        reasons = {
+            needing: f"it needs {model}, which is left out"
+            for needing in self._wanted
+            if model in with_steps(self._view, [needing])
+        }
+        for left_out, why in {**reasons, model: reason}.items():
+            self._left_out[left_out] = why
+            self._reporter.left_out(left_out, why)
+
+    def _comes_back(self, changed: Sequence[str]) -> list[str]:
+        """What was left out and needs a changed model, and nothing that stays left out."""
+        needs = {model: set(with_steps(self._view, [model])) for model in self._left_out if model not in changed}
+        back = {model for model, needed in needs.items() if not needed.isdisjoint(changed)}
+        stays = needs.keys() - back
+        return sorted(model for model in back if needs[model].isdisjoint(stays))
 
     def _stop(self, run: Run) -> None:
         self._reporter.phase("draining")
@@ -322,8 +332,7 @@ class Supervisor:
             if self._left_out.pop(model, None) is None:
                 run.unload(model)
             self._events.tell("removed", f"{model} is gone from the repository and no longer served", model=model)
-        needing = [m for m, why in self._left_out.items() if why in map(_needs, changes.changed)]
-        for model in [*changes.changed, *needing]:
+        for model in [*changes.changed, *self._comes_back(changes.changed)]:
             version = self._shown.versions[model]
             self._left_out.pop(model, None)
             self._stub_loops.pop(model, None)
@@ -374,10 +383,6 @@ class Supervisor:
             log=state.log,
             **({"gateway": gateway} if gateway else {}),
         )
-
-
-def _needs(model: str) -> str:
-    return f"it needs {model}, which is left out"
 
 
 def _in_words(state: ServeState, startup_s: float, gateway: str) -> str:

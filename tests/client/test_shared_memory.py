@@ -66,18 +66,8 @@ def rows(count: int, seed: int = 0) -> Any:
     return -np.random.default_rng(seed).random((count, 1000), np.float32) - 1
 
 
-_OTHERS: set[str] = set()
-"""Regions of this process that tests of other files left, e.g. because a server may still write into them."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _known_others() -> None:
-    _OTHERS.update(own_regions())
-
-
 def own_regions(pid: int | None = None) -> list[str]:
-    regions = Path("/dev/shm").glob(f"maas_client_{pid or os.getpid()}.*")  # noqa: S108
-    return [path.name for path in regions if path.name not in _OTHERS]
+    return [path.name for path in Path("/dev/shm").glob(f"maas_client_{pid or os.getpid()}.*")]  # noqa: S108
 
 
 def registered(server: Any) -> list[str]:

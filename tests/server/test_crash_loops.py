@@ -110,3 +110,7 @@ def test_what_needs_a_model_that_is_left_out_is_left_out_too(supervisor: Any) ->
     assert supervisor._wanted == ["b", "other"]
     assert "still loading after 120 s, at two starts in a row" in supervisor._left_out["a"]
     assert {supervisor._left_out[name] for name in ("step", "whole")} == {"it needs a, which is left out"}
+    assert supervisor._comes_back(["b"]) == []
+    assert supervisor._comes_back(["a"]) == ["step", "whole"]
+    supervisor._left_out["step"] = "it keeps dying"
+    assert supervisor._comes_back(["a"]) == ["step", "whole"], "what changed may have been why"
