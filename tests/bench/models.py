@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -66,16 +67,26 @@ def bench_dir() -> Path:
     return build_dir() / "bench"
 
 
-def digits_cnn() -> Model:
-    """The tiny model, with the very file and configuration that ``maas export`` writes."""
+def digits_cnn(*, instances: int | None = None) -> Model:
+    """The tiny model, with the very file and configuration that ``maas export`` writes.
+
+    Args:
+        instances: in place of the configuration's own number; it is then the end of the name, too.
+    """
     bundle = bundle_dir("digits_cnn", "onnx")
     if not (bundle / "model.onnx").is_file():
         click.echo(f"bench: {bundle} is missing: training and exporting digits_cnn")
         for command in ("train", "export"):
             subprocess.run([sys.executable, "-m", "maas_core", command, "digits_cnn"], check=True)
     config = (bundle / "config.pbtxt").read_text(encoding="utf-8")
+    name = "digits_cnn"
+    if instances is not None:
+        name = f"digits_cnn_{instances}"
+        config = re.sub(r'(?m)^name: "digits_cnn"$', f'name: "{name}"', config)
+        config, replaced = re.subn(r"(instance_group \{\s*count: )\d+", rf"\g<1>{instances}", config)
+        assert replaced, f"{bundle / 'config.pbtxt'} says no number of instances"
     return Model(
-        name="digits_cnn",
+        name=name,
         path=bundle / "model.onnx",
         config=config.replace(' label_filename: "labels.txt"', ""),
         input_name="image",
