@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from maas_client._calls import (
     Answer,
@@ -29,7 +29,7 @@ from maas_client._forks import ForkSafeLock
 from maas_client._regions import HEADER_BYTES, LONGEST_USE_S, Region, is_stale, remove_stale
 from maas_client._retry import may_still_run
 from maas_client._spec import ModelSpec
-from maas_client._steps import Exchange, Operation
+from maas_client._steps import Exchange, Operation, Pause
 from maas_client._url import Endpoint
 from maas_client.errors import (
     BadAnswerError,
@@ -43,6 +43,7 @@ from maas_client.errors import (
 if TYPE_CHECKING:
     from maas_client._core import Core
 
+_T = TypeVar("_T")
 _LOGGER = logging.getLogger("maas_client")
 _ALIGN_BYTES = 64
 _SMALLEST_BYTES = 1 << 16
@@ -50,8 +51,12 @@ _CLOSE_S = 1.0
 """How long a server may take to forget a region while the client closes."""
 _REFUSED_S = 5.0
 """How long no region is asked for after a failure that may pass."""
+_IN_USE_PAUSES_S = tuple(0.001 * 2**n for n in range(9))
+"""How often a server that is still using a region is asked once more to forget it; half a second together."""
 _left: deque[tuple[str, Region]] = deque()
 """Regions that closed clients of this process left since a server may still be writing into them, and which server."""
+_mapped: deque[tuple[str, str]] = deque(maxlen=64)
+"""Names of regions that this process removed and that a server may still have mapped, and which server."""
 
 
 @dataclass(slots=True)
@@ -158,14 +163,15 @@ class SharedMemory:
                 return fitting
             too_small = pool.idle.pop() if pool.idle else None
         try:
+            address = str(core.endpoints.addresses[index])
             if too_small is not None:
                 self._forget(too_small)
-                yield Exchange(UnregisterCall(too_small.name), deadline, index)
+                _mapped.append((address, too_small.name))
             if not pool.is_swept:
                 remove_stale()
                 yield from _unregister_stale(index, deadline)
                 pool.is_swept = True
-            yield from _unregister_left(str(core.endpoints.addresses[index]), index, deadline)
+            yield from _unregister_left(address, index, deadline)
             return (yield from self._new_region(index, size_bytes, deadline))
         except (OSError, ServerError) as error:
             pool.refused_until = math.inf if _is_lasting(error) else time.monotonic() + _REFUSED_S
@@ -207,19 +213,20 @@ class SharedMemory:
             return
         with self._lock:
             self._take_back()
-            regions = [(index, region) for index, pool in self._pools.items() for region in pool.idle]
             for index, pool in self._pools.items():
-                _left.extend((str(addresses[index]), region) for region, _ in pool.suspect)
+                address = str(addresses[index])
+                for region in pool.idle:
+                    self._forget(region)
+                _mapped.extend((address, region.name) for region in pool.idle)
+                _left.extend((address, region) for region, _ in pool.suspect)
                 pool.idle, pool.suspect = [], []
         deadline = Deadline(_CLOSE_S)
-        for index, region in regions:
-            self._forget(region)
+        for index in self._pools:
             try:
-                yield Exchange(UnregisterCall(region.name), deadline, index)
+                yield from _unregister_left(str(addresses[index]), index, deadline, _IN_USE_PAUSES_S)
             except MaasClientError as error:
                 # A server that is gone has forgotten them; another learns it from the next client.
-                _left.append((str(addresses[index]), region))
-                _LOGGER.debug("%s was not unregistered: %s", region.name, error)
+                _LOGGER.debug("%s: not all regions were unregistered: %s", addresses[index], error)
 
 
 def _remove_names(pid: int, regions: set[Region]) -> None:
@@ -238,21 +245,53 @@ def _is_lasting(error: OSError | ServerError) -> bool:
     return isinstance(error, UnsupportedError | PermissionRefusedError) or "restricted" in error.message
 
 
-def _unregister_left(address: str, index: int, deadline: Deadline) -> Operation[None]:
-    """Frees what closed clients of this process left at a server, once it must be done with it."""
-    for _ in range(len(_left)):
-        try:
-            where, region = _left.popleft()
-        except IndexError:
-            return  # another client was faster
-        if region.pid != os.getpid():
-            continue
-        if not region.is_safe:
+def _unregister_left(address: str, index: int, deadline: Deadline, pauses_s: Sequence[float] = ()) -> Operation[None]:
+    """Lets a server forget what clients of this process no longer use, once it must be done with it."""
+    for where, region in _taken(_left):
+        if region.pid == os.getpid() and not region.is_safe:
             _left.append((where, region))
-            continue
-        region.remove()
-        if where == address:
-            yield Exchange(UnregisterCall(region.name), deadline, index)
+        elif region.pid == os.getpid():
+            region.remove()
+            _mapped.append((where, region.name))
+    for where, name in _taken(_mapped):
+        try:
+            is_done = where == address and (yield from _unregister(name, index, deadline, pauses_s))
+        except TransportError:
+            # What the server itself refuses is not asked again: it would cost every new region.
+            _mapped.append((where, name))
+            raise
+        if not is_done:
+            _mapped.append((where, name))
+
+
+def _taken(queue: deque[_T]) -> Iterator[_T]:
+    """Takes out what is in a queue now, one by one; other threads may do so at the same time."""
+    for _ in range(len(queue)):
+        try:
+            yield queue.popleft()
+        except IndexError:
+            return
+
+
+def _unregister(name: str, index: int, deadline: Deadline, pauses_s: Sequence[float] = ()) -> Operation[bool]:
+    """Lets a server forget a region, unless a request is using it.
+
+    Triton counts a request as using its regions until the request is released, which may be after its answer was sent.
+
+    Returns:
+        whether the server forgot it.
+    """
+    for pause_s in (*pauses_s, None):
+        try:
+            yield Exchange(UnregisterCall(name), deadline, index)
+        except ServerError as error:
+            if "currently in use" not in error.message:
+                raise
+        else:
+            return True
+        if pause_s is not None:
+            yield Pause(pause_s)
+    return False
 
 
 def _unregister_stale(index: int, deadline: Deadline) -> Operation[None]:
@@ -265,7 +304,7 @@ def _unregister_stale(index: int, deadline: Deadline) -> Operation[None]:
     if not isinstance(known, dict):
         raise BadAnswerError("the server's list of shared-memory regions is no object")
     for name in filter(is_stale, known):
-        yield Exchange(UnregisterCall(name), deadline, index)
+        yield from _unregister(name, index, deadline)
 
 
 def _rounded(size_bytes: int) -> int:

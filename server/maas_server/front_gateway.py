@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from maas_core.crash_loop import CrashLoop
@@ -28,10 +29,12 @@ class GatewayOptions:
     Attributes:
         port: for HTTP and gRPC; 0 takes a free one.
         keys_required: whether callers need an API key.
+        state: folder of its routing, keys and usage; None for the usual one.
     """
 
     port: int = 8080
     keys_required: bool = True
+    state: Path | None = None
 
 
 class FrontGateway:
@@ -51,6 +54,7 @@ class FrontGateway:
         self._command = [sys.executable, "-m", "maas_core", "gateway", "--json", "--stop-on-eof"]
         self._command += ["--stable-http", http, "--stable-grpc", grpc, "--drain-timeout", str(drain_timeout_s)]
         self._command += [] if options.keys_required else ["--no-keys"]
+        self._command += ["--state", str(options.state)] if options.state else []
         self._port = options.port
         self._drain_timeout_s = drain_timeout_s
         self._events = events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from maas_server.binary import backends_dir, find_binary
 from maas_server.errors import StartCancelled, StartFailed
 from maas_server.failures import FailureReader
 from maas_server.leftovers import shm_prefix
-from maas_server.process import TritonOptions, TritonProcess, describe_exit
+from maas_server.process import TritonOptions, TritonProcess, describe_exit, signal_of
 from maas_server.runtime_dir import make_runtime_dir
-from maas_server.server_log import last_error, missing_library, read_log, unfinished_models
+from maas_server.server_log import last_error, missing_library, read_log, uncaught_exception, unfinished_models
 from maas_server.triton_http import TritonHttp
 from maas_server.unheard import EarlyDeaths
 
@@ -169,30 +170,37 @@ class Launcher:
         # What answered may be another server, which holds the port that ours did not get.
         self.raise_if_ended(running)
 
+    def describe_end(self, running: RunningTriton) -> str:
+        """How a server that is no more ended: its signal or exit code, and the exception that it did not catch."""
+        exit_code = running.process.exit_code() or 0
+        how = describe_exit(exit_code)
+        if signal_of(exit_code) != signal.SIGABRT:
+            return how  # an exception in the log is a stub's then
+        exception = uncaught_exception(read_log(self.log_path, running.log_start))
+        return f"{how}, {exception}" if exception else how
+
     def raise_if_ended(self, running: RunningTriton) -> None:
         """Tells why the server ended, where it has.
 
         Raises:
             StartFailed: with the reason from its log.
         """
-        exit_code = running.process.exit_code()
-        if exit_code is None:
+        if running.process.exit_code() is None:
             return
         text = read_log(self.log_path, running.log_start)
         reason = last_error(text) or "its log is empty"
         library = missing_library(text)
         if library is not None:
             raise StartFailed(f"the server ended at once: the library {library} is missing", "see `maas doctor`")
+        how = self.describe_end(running)
         loading = unfinished_models(text)
         if loading:
             raise StartFailed(
-                f"the server ended ({describe_exit(exit_code)}) while loading {_names(loading)}",
+                f"the server ended ({how}) while loading {_names(loading)}",
                 f"name the other models with --models; the log is {self.log_path}",
                 loading=loading,
             )
-        raise StartFailed(
-            f"the server ended ({describe_exit(exit_code)}): {reason}", f"the whole log is {self.log_path}"
-        )
+        raise StartFailed(f"the server ended ({how}): {reason}", f"the whole log is {self.log_path}")
 
 
 def _names(models: Collection[str]) -> str:

@@ -172,10 +172,14 @@ class TritonProcess:
             self.kill()
 
 
-def describe_exit(exit_code: int) -> str:
-    """An exit code in words; a signal's stands as 128 and its number (a shell's way) or negative (``subprocess``'s)."""
+def signal_of(exit_code: int) -> signal.Signals | None:
+    """The signal behind an exit code: 128 and its number (a shell's way) or negative (``subprocess``'s)."""
     number = -exit_code if exit_code < 0 else exit_code - 128
     # Programs also end themselves with codes above 128 that are no signal's, e.g. 255.
-    if number in set(signal.Signals):
-        return f"killed by {signal.Signals(number).name}"
-    return f"exit code {exit_code}"
+    return signal.Signals(number) if number in set(signal.Signals) else None
+
+
+def describe_exit(exit_code: int) -> str:
+    """An exit code in words."""
+    ended_by = signal_of(exit_code)
+    return f"killed by {ended_by.name}" if ended_by else f"exit code {exit_code}"

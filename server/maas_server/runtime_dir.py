@@ -16,10 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maas_client.ownership import owner_tag
+from maas_server import stub_guard
 from maas_server.binary import STUB_NAME, TritonBinary
 from maas_server.errors import UnusableEnvironment
 
 PREFIX = "maas-serve-"
+_UTILITIES = "triton_python_backend_utils.py"
+_GUARD_MODULE = "maas_stub_guard"
+_GUARD = f"\n\nimport {_GUARD_MODULE}\n\n{_GUARD_MODULE}.watch()\n"
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,10 @@ def _add_stub(backend: Path, original: Path, stub: Path) -> None:
         if entry.suffix == ".so":
             # The server refuses a backend library whose real path lies outside the backend's folder.
             shutil.copy2(entry, backend / entry.name)
+        elif entry.name == _UTILITIES:
+            # Every stub imports it before the model.
+            (backend / entry.name).write_text(entry.read_text(encoding="utf-8") + _GUARD, encoding="utf-8")
         elif entry.name != "__pycache__":
             (backend / entry.name).symlink_to(entry)
     (backend / STUB_NAME).symlink_to(stub)
+    (backend / f"{_GUARD_MODULE}.py").symlink_to(stub_guard.__file__)

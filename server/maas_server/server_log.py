@@ -7,6 +7,9 @@ from pathlib import Path
 
 _LINE = re.compile(r"^\S+ (?P<level>[IWEF]) \d+ (?P<source>[\w.]+:\d+)\] \"?(?P<text>.*?)\"?$")
 _MISSING_LIBRARY = re.compile(r"error while loading shared libraries: (?P<library>\S+):")
+_UNCAUGHT = re.compile(
+    r"^terminate called after throwing an instance of '(?P<type>.+)'(?:\n\s+what\(\):\s+(?P<text>.+))?", re.M
+)
 _CONFIG_ERROR = re.compile(r"Error parsing text-format inference\.ModelConfig: (?P<text>.*)")
 _LOADING = re.compile(r'"loading: (?P<model>[^:"]+):\d+"')
 _DONE = re.compile(r"\"(?:successfully loaded|failed to load) '(?P<model>[^']+)'\"")
@@ -34,6 +37,15 @@ def last_error(text: str) -> str | None:
         if match and match["level"] in "EF":
             return one_line(match["text"])
     return one_line(lines[-1]) if lines else None
+
+
+def uncaught_exception(text: str) -> str | None:
+    """The C++ exception that ended the server (SIGABRT), if any; the C++ runtime writes it without level and time."""
+    found = list(_UNCAUGHT.finditer(text))
+    if not found:
+        return None
+    kind, words = found[-1]["type"], found[-1]["text"]
+    return f"{kind}: {words}" if words and words != kind else kind
 
 
 def unfinished_models(text: str) -> frozenset[str]:

@@ -26,7 +26,6 @@ from maas_server.front_gateway import FrontGateway, GatewayOptions
 from maas_server.launcher import Launcher, RunningTriton
 from maas_server.leftovers import own_shm_prefix, remove_leftovers
 from maas_server.metrics import MetricsServer, SupervisorMetrics
-from maas_server.process import describe_exit
 from maas_server.reporter import Reporter
 from maas_server.repository_watch import RepositoryWatch
 from maas_server.run import Run
@@ -184,7 +183,7 @@ class Supervisor:
                     return
                 ended_at = time.monotonic()
                 lived_s = ended_at - run.ready_at if run.ready_at is not None else 0.0
-                self._note_crash(describe_exit(running.process.exit_code() or 0), run.loading, lived_s)
+                self._note_crash(self._launcher.describe_end(running), run.loading, lived_s)
                 self._shown.refuse_all("the server ended before it was known to load")
             finally:
                 run.close()

@@ -7,18 +7,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from maas_core.config import CONFIG_FILE, dump_config
 from maas_core.errors import MaasError, NotHeld, WrongUse
+from maas_core.events import EventLog
 from maas_core.files import link_tree, write_atomic
 from maas_core.layout import build_dir, bundles_dir
 from maas_core.manifest import read_manifest
 from maas_server.embedded import EmbeddedTriton, embedded_triton
+from maas_server.front_gateway import FrontGateway, GatewayOptions
 from maas_server.triton_http import TritonRefused, TritonUnreachable
 from maas_server.tune_requests import write_requests
 from maas_server.tune_search import Point
@@ -27,6 +30,8 @@ from maas_server.tune_settings import Setting, apply_setting
 _WARM_UP_S = 0.2
 _FIRST_WARM_UP_S = 0.6
 """The first runs of an instance allocate what the later ones reuse."""
+_DRAIN_S = 1.0
+"""How long what is in flight at the end may take: nobody waits for it."""
 _VERSION = "1"
 
 
@@ -112,6 +117,7 @@ class Bench:
         bundle: the bundle whose settings are tried.
         config: its ``ModelConfig``.
         callers: the numbers of callers that each setting is measured with.
+        address: ``HOST:PORT`` that they call: the server's own, or a gateway's in front of it.
     """
 
     triton: EmbeddedTriton
@@ -120,6 +126,7 @@ class Bench:
     config: Any
     generator: LoadGenerator
     callers: Sequence[int]
+    address: str
 
     def measure(self, settings: Sequence[Setting], window_s: float, repeats: int) -> list[Point]:
         """Loads ``settings``, measures them in turn ``repeats`` times with every number of callers, and unloads them.
@@ -149,7 +156,7 @@ class Bench:
             ) from error
         try:
             self.generator.run(
-                self.triton.http_url, name, callers=max(self.callers), warm_up_s=0.0, duration_s=_FIRST_WARM_UP_S
+                self.address, name, callers=max(self.callers), warm_up_s=0.0, duration_s=_FIRST_WARM_UP_S
             )
             yield name
         finally:
@@ -157,9 +164,7 @@ class Bench:
 
     def _window(self, name: str, setting: Setting, callers: int, window_s: float) -> Point:
         samples, executions = self._counts(name)
-        answer = self.generator.run(
-            self.triton.http_url, name, callers=callers, warm_up_s=_WARM_UP_S, duration_s=window_s
-        )
+        answer = self.generator.run(self.address, name, callers=callers, warm_up_s=_WARM_UP_S, duration_s=window_s)
         samples_after, executions_after = self._counts(name)
         if answer["errors"] and not answer["requests"]:
             raise NotHeld(
@@ -192,8 +197,14 @@ class Bench:
 
 
 @contextmanager
-def bench(bundle: Path, config: Any, callers: Sequence[int]) -> Iterator[Bench]:
+def bench(bundle: Path, config: Any, callers: Sequence[int], *, through_gateway: bool = False) -> Iterator[Bench]:
     """A scratch server and a load generator for as long as the block runs.
+
+    Args:
+        bundle: whose settings are tried.
+        config: its ``ModelConfig``.
+        callers: the numbers of callers to measure with.
+        through_gateway: whether they call through a gateway on the same machine, which takes its share of it.
 
     Raises:
         WrongUse: where the model keeps state between requests.
@@ -212,10 +223,23 @@ def bench(bundle: Path, config: Any, callers: Sequence[int]) -> Iterator[Bench]:
         (repository / "tuning").mkdir(parents=True)
         write_requests(bundle, config, bodies)
         with (
-            embedded_triton(repository, models=[], stop_timeout_s=1.0) as triton,
+            embedded_triton(repository, models=[], stop_timeout_s=_DRAIN_S) as triton,
+            _gateway(triton, Path(folder) / "gateway") if through_gateway else nullcontext(triton.http_url) as address,
             LoadGenerator(bodies) as generator,
         ):
-            yield Bench(triton, repository, bundle, config, generator, callers)
+            yield Bench(triton, repository, bundle, config, generator, callers, address)
+
+
+@contextmanager
+def _gateway(triton: EmbeddedTriton, state: Path) -> Iterator[str]:
+    """The address of a gateway in front of a server; nothing of it is left."""
+    options = GatewayOptions(port=0, keys_required=False, state=state)
+    with closing(EventLog(StringIO(), as_json=False)) as unread:
+        gateway = FrontGateway(options, triton.http_url, triton.grpc_url, _DRAIN_S, unread)
+        try:
+            yield gateway.wait_ready().removeprefix("http://")
+        finally:
+            gateway.stop()
 
 
 def _variant_name(model: str, setting: Setting) -> str:

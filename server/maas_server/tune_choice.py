@@ -47,7 +47,9 @@ def busy_share() -> float:
     return float(psutil.cpu_percent(interval=1.0)) / 100
 
 
-def evidence_of(chosen: Point, present: Point, objective: LatencyObjective, busy: float) -> dict[str, Any]:
+def evidence_of(
+    chosen: Point, present: Point, objective: LatencyObjective, busy: float, *, in_front: str
+) -> dict[str, Any]:
     """What was seen, where and when; the present setting's figures as ``before``.
 
     Args:
@@ -55,12 +57,14 @@ def evidence_of(chosen: Point, present: Point, objective: LatencyObjective, busy
         present: the setting that it replaces, or the same.
         objective: what was asked for.
         busy: the share of the machine that others used when the search began, 0 to 1.
+        in_front: what stood in front of the server on the same machine: ``gateway`` or ``nothing``.
     """
     return {
         "objective": str(objective),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine_in_words(),
         "used_by_others": round(busy, 2),
+        "in_front": in_front,
         "tool_version": version("triton-maas"),
         **_figures(chosen),
         "before": {**asdict(present.setting), **_figures(present)},

@@ -42,6 +42,7 @@ class _Numbers(click.ParamType[tuple[int, ...]]):
 @click.argument("model")
 @click.option("--slo", help="Limits on latency, e.g. p99=20ms or p50=5ms,p99=20ms; by default the spec's p99.")
 @click.option("--callers", type=_Numbers(1), default="1,16,64", show_default=True, help="Callers at the same time.")
+@click.option("--gateway", "through_gateway", is_flag=True, help="Call through a gateway, which shares the machine.")
 @click.option("--instances", type=_Numbers(1), default=(), help="Instance counts to try.")
 @click.option("--threads", type=_Numbers(1), default=(), help="Threads for each instance to try (ONNX models).")
 @click.option("--queue-delays-us", type=_Numbers(0), default=(), help="Delays of the dynamic batcher to try.")
@@ -57,6 +58,7 @@ def tune(
     model: str,
     slo: str | None,
     callers: tuple[int, ...],
+    through_gateway: bool,
     instances: tuple[int, ...],
     threads: tuple[int, ...],
     queue_delays_us: tuple[int, ...],
@@ -88,17 +90,25 @@ def tune(
         callers,
         Grid(instances, threads, queue_delays_us, max_batch_sizes),
         budget_s,
-        as_json,
+        through_gateway=through_gateway,
+        as_json=as_json,
     )
     picture = plot_path or build_dir() / "reports" / "tune" / f"{model}.png"
     _show(verdict, picture, as_json=as_json)
     _require_chosen(verdict)
     if not dry_run:
-        _write(verdict, target, busy, is_default=choices is None, as_json=as_json)
+        _write(verdict, target, busy, through_gateway=through_gateway, is_default=choices is None, as_json=as_json)
 
 
 def _search(
-    model: str, slo: str | None, callers: tuple[int, ...], grid: Grid, budget_s: float, as_json: bool
+    model: str,
+    slo: str | None,
+    callers: tuple[int, ...],
+    grid: Grid,
+    budget_s: float,
+    *,
+    through_gateway: bool,
+    as_json: bool,
 ) -> Verdict:
     from maas_core.config import read_config
     from maas_core.machine import cores
@@ -113,7 +123,7 @@ def _search(
     objective = asked or LatencyObjective({"p99": read_manifest(bundle).objective.p99_ms})
     config = read_config(bundle)
     settings = settings_to_try(config, grid, cores())
-    with bench(bundle, config, callers) as measured:
+    with bench(bundle, config, callers, through_gateway=through_gateway) as measured:
         outcome = _with_progress(settings, len(callers), objective, measured.measure, budget_s, quiet=as_json)
     return judge(model, objective, outcome, settings[0])
 
@@ -167,13 +177,16 @@ def _require_chosen(verdict: Verdict) -> None:
         )
 
 
-def _write(verdict: Verdict, target: Path, busy: float, *, is_default: bool, as_json: bool) -> None:
+def _write(
+    verdict: Verdict, target: Path, busy: float, *, through_gateway: bool, is_default: bool, as_json: bool
+) -> None:
     from maas_server.tune_choice import evidence_of, write_choice
 
     assert verdict.chosen is not None  # noqa: S101  # the caller has refused that
-    write_choice(
-        target, verdict.model, verdict.chosen, evidence_of(verdict.chosen, verdict.present, verdict.objective, busy)
+    evidence = evidence_of(
+        verdict.chosen, verdict.present, verdict.objective, busy, in_front="gateway" if through_gateway else "nothing"
     )
+    write_choice(target, verdict.model, verdict.chosen, evidence)
     if is_default:
         _regenerate_config(verdict.model)
     if as_json:

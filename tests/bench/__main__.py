@@ -7,11 +7,10 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -22,6 +21,7 @@ from bench.gateway.cli import gateway
 from bench.goals import goals
 from bench.loadgen.cli import load
 from bench.models import Model
+from bench.names import named
 from bench.peers.peer import Peer
 from bench.peers.python import BENTOML, FASTAPI, LITSERVE
 from bench.peers.triton import NOOP_PEER, NOOP_PYTHON_PEER, TRITON
@@ -29,11 +29,9 @@ from bench.plot import draw
 from bench.records import Records
 from bench.runner import Runner, Settings
 from bench.table import report
-from maas_core.errors import WrongUse
 from maas_core.layout import build_dir
 from maas_core.machine import cores, processor
 
-T = TypeVar("T")
 PEERS = {
     "triton": TRITON,
     "noop": NOOP_PEER,
@@ -89,8 +87,8 @@ def main(
     settings = (
         Settings(1, 1.0, counts, patience_s=0.0) if quick else Settings(rounds, seconds, counts, patience_s=patience)
     )
-    chosen = _named(peer_names, PEERS, "peer")
-    _named(model_names, all_models.MODELS, "model")
+    chosen = named(peer_names, PEERS, "peer")
+    named(model_names, all_models.MODELS, "model")
     tools.require_programs()
     perf_analyzer = tools.install_perf_analyzer()
     if {FASTAPI, LITSERVE, BENTOML} & set(chosen):
@@ -115,13 +113,6 @@ def main(
 def _quick(name: str) -> Model:
     model = all_models.encoder(layers=1) if name == "encoder" else all_models.MODELS[name]()
     return replace(model, batch_sizes=model.batch_sizes[-1:])
-
-
-def _named(text: str, known: Mapping[str, T], kind: str) -> list[T]:
-    unknown = [one for one in text.split(",") if one not in known]
-    if unknown:
-        raise WrongUse(f"{', '.join(unknown)}: no such {kind}", f"there are {', '.join(known)}")
-    return [known[one] for one in text.split(",")]
 
 
 def _peers_for(model: Model, chosen: list[Peer]) -> list[Peer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -9,6 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,6 +78,36 @@ def registered(server: Any) -> list[str]:
         return [region["name"] for region in json.load(answer)]
 
 
+def forget_all(server: Any) -> None:
+    """Triton answers before it is done with a request, and until then it refuses."""
+    for _ in range(100):
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(f"http://{server.http_url}/v2/systemsharedmemory/unregister", b"", 10).close()
+            return
+        time.sleep(0.1)
+    pytest.fail("the server is still using its regions after ten seconds")
+
+
+@contextlib.contextmanager
+def request_that_uses(server: Any, region: str, duration_s: float) -> Iterator[None]:
+    """Lets somebody else's slow request read its input in this region."""
+    x = rows(1)
+    x[0, 0] = duration_s
+    with Path("/dev/shm", region).open("r+b") as file:  # noqa: S108
+        file.seek(_regions.HEADER_BYTES)
+        file.write(x.tobytes())
+    where = {"shared_memory_region": region, "shared_memory_offset": _regions.HEADER_BYTES}
+    given = {"name": "x", "shape": x.shape, "datatype": "FP32"}
+    body = json.dumps({"inputs": [given | {"parameters": where | {"shared_memory_byte_size": x.nbytes}}]}).encode()
+    caller = threading.Thread(
+        target=lambda: urllib.request.urlopen(f"http://{server.http_url}/v2/models/open/infer", body, 30).close()
+    )
+    caller.start()
+    time.sleep(0.1)
+    yield
+    caller.join(30)
+
+
 def test_answers_are_the_same_and_keep_their_values(client: Any) -> None:
     first, second = rows(4, 1), rows(4, 2)
     answer = client.infer("fixed", x=first, via=SHARED)
@@ -106,14 +139,41 @@ def test_a_region_is_used_again_and_all_are_removed_at_the_end(way: str, url: st
     assert set(registered(server)) <= others
 
 
+def test_a_region_that_the_server_is_still_using_is_forgotten_when_the_client_closes(
+    way: str, url: str, server: Any
+) -> None:
+    with open_client(way, url, timeout_s=30) as client:
+        client.infer("fixed", x=rows(1), via=SHARED)
+        (name,) = own_regions()
+        assert name in registered(server)
+        with request_that_uses(server, name, 0.3):
+            client.close()
+            assert name not in registered(server)
+    assert own_regions() == []
+
+
+def test_a_larger_region_is_made_while_the_server_is_using_the_small_one(
+    way: str, url: str, server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "maas_client"), open_client(way, url, timeout_s=30) as client:
+        client.infer("fixed", x=rows(1), via=SHARED)
+        (small,) = own_regions()
+        with request_that_uses(server, small, 1.0):
+            np.testing.assert_array_equal(client.infer("fixed", x=rows(64), via=SHARED)["y"], rows(64))
+            assert small in registered(server)
+            (large,) = own_regions()
+            assert large in registered(server)
+    assert not caplog.records
+    assert not {small, large} & set(registered(server))
+
+
 def test_a_large_batch_is_split_over_regions(client: Any) -> None:
     np.testing.assert_array_equal(client.infer("fixed", x=rows(200), via=SHARED, split=True)["y"], rows(200))
 
 
 def test_a_server_that_forgot_the_region_is_told_of_a_new_one(client: Any, server: Any) -> None:
     client.infer("fixed", x=rows(1), via=SHARED)
-    request = f"http://{server.http_url}/v2/systemsharedmemory/unregister"
-    urllib.request.urlopen(urllib.request.Request(request, method="POST"), timeout=10).close()
+    forget_all(server)
     np.testing.assert_array_equal(client.infer("fixed", x=rows(2), via=SHARED)["y"], rows(2))
     assert len(own_regions()) == 1
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -165,13 +166,18 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
         pass
 
 
+def fake_server(folder: Path, script: str) -> Path:
+    fake = folder / "opt" / "bin" / "tritonserver"
+    fake.parent.mkdir(parents=True)
+    (folder / "opt" / "backends").mkdir()
+    fake.write_text(f"#!/bin/sh\n{script}\n")
+    fake.chmod(0o755)
+    return fake
+
+
 def test_a_server_that_ends_at_once_tells_its_own_reason(tmp_path: Path) -> None:
     write_model(tmp_path / "repository", "double")
-    fake = tmp_path / "opt" / "bin" / "tritonserver"
-    fake.parent.mkdir(parents=True)
-    (tmp_path / "opt" / "backends").mkdir()
-    fake.write_text("#!/bin/sh\necho 'error: this licence has run out'\nexit 7\n")
-    fake.chmod(0o755)
+    fake = fake_server(tmp_path, "echo 'error: this licence has run out'\nexit 7")
     with (
         pytest.raises(StartFailed, match=r"exit code 7.*this licence has run out"),
         embedded_triton(tmp_path / "repository", tritonserver=fake, log_path=tmp_path / "log"),
@@ -184,6 +190,17 @@ def test_a_model_that_ends_the_server_is_named(tmp_path: Path) -> None:
     with (
         pytest.raises(StartFailed, match=r"killed by SIGKILL.*while loading killer"),
         embedded_triton(tmp_path / "repository", log_path=tmp_path / "log"),
+    ):
+        pass
+
+
+def test_an_exception_that_ends_the_server_is_told(tmp_path: Path) -> None:
+    write_model(tmp_path / "repository", "double")
+    throw = "import ctypes; ctypes.CDLL('libstdc++.so.6')._ZSt20__throw_out_of_rangePKc(b'no such thing')"
+    fake = fake_server(tmp_path, shlex.join(["exec", sys.executable, "-c", throw]))
+    with (
+        pytest.raises(StartFailed, match=r"killed by SIGABRT, std::out_of_range: no such thing"),
+        embedded_triton(tmp_path / "repository", tritonserver=fake, log_path=tmp_path / "log"),
     ):
         pass
 
