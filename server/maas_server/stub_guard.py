@@ -16,6 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 _BEAT_S = 0.2
@@ -55,28 +56,28 @@ class StallGuard:
     Args:
         end: ends this process.
         now: reads the clocks.
-        cpu: reads the processor time of this process; it tells standing still from computing without ever releasing
-            the GIL.
+        active: reads for how long, in seconds, the process was seen to go on; it tells standing still from computing
+            without ever releasing the GIL.
     """
 
     def __init__(
         self,
         end: Callable[[float], None],
         now: Callable[[], Moment] = Moment.now,
-        cpu: Callable[[], float] = time.process_time,
+        active: Callable[[], float] = time.process_time,
     ) -> None:
         self._end = end
         self._now = now
-        self._cpu = cpu
-        self._seen, self._seen_cpu_s = now(), cpu()
+        self._active = active
+        self._seen, self._seen_active_s = now(), active()
         self._woken_at = -math.inf
         self._still_s = 0.0
 
     def look(self) -> None:
         """Notes whether the process stood still since the last look."""
-        now, cpu_s = self._now(), self._cpu()
-        still_s = now.passed_since(self._seen) - (cpu_s - self._seen_cpu_s)
-        self._seen, self._seen_cpu_s = now, cpu_s
+        now, active_s = self._now(), self._active()
+        still_s = now.passed_since(self._seen) - (active_s - self._seen_active_s)
+        self._seen, self._seen_active_s = now, active_s
         if still_s > _STILL_S:
             self._woken_at, self._still_s = now.steady, still_s
 
@@ -111,9 +112,46 @@ class StallGuard:
             self.look()
 
 
+class Activity:
+    """For how long this process went on, as the scheduler tells it (Linux, ``/proc/PID/task/TID/schedstat``).
+
+    That is the time in which the thread of the model computed or waited for a processor, less the time in which the
+    thread that tells Triton waited for one: on a crowded machine the one waits long while the other, which needs next
+    to nothing, is let in at once. A process that is stopped, and a machine that is, have neither.
+
+    Args:
+        tasks: the folder of the process's threads.
+
+    Raises:
+        OSError: the kernel does not tell.
+        ValueError: it tells in another way, or the thread that tells Triton cannot be found.
+    """
+
+    def __init__(self, tasks: Path = Path("/proc/self/task")) -> None:
+        first = os.getpid()
+        # The stub starts the one that tells before it loads anything.
+        teller = min(int(thread.name) for thread in tasks.iterdir() if int(thread.name) != first)
+        self._model, self._teller = (tasks / str(thread) / "schedstat" for thread in (first, teller))
+        self()
+
+    def __call__(self) -> float:
+        """Seconds since the process began."""
+        computed_ns, waited_ns, _slices = map(int, self._model.read_text().split())
+        _computed, teller_waited_ns, _slices = map(int, self._teller.read_text().split())
+        return (computed_ns + waited_ns - teller_waited_ns) / 1e9
+
+
+def _activity() -> Callable[[], float]:
+    """The scheduler's account, or only the processor time where it has none."""
+    try:
+        return Activity()
+    except (OSError, ValueError):
+        return time.process_time
+
+
 def watch() -> None:
     """Guards the model's class, which the stub is about to define."""
-    guard = StallGuard(_end)
+    guard = StallGuard(_end, active=_activity())
     build_class: Any = builtins.__build_class__
 
     def build(body: Any, name: str, /, *bases: Any, **keywords: Any) -> Any:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from tests.server.serving import ask, stubs_of, write_model
 
 from maas_server.embedded import EmbeddedTriton, embedded_triton
-from maas_server.stub_guard import Moment, StallGuard
+from maas_server.stub_guard import Activity, Moment, StallGuard
 
 _KEEPS_THE_GIL = """
     def execute(self, requests):
@@ -89,24 +93,50 @@ def test_a_model_that_waits_or_computes_for_long_is_left_alone(server: EmbeddedT
     assert ask(server.http_url, "busy", (1.0, 1.0)) == [2.0, 2.0]
 
 
+@pytest.fixture
+def crowd() -> Iterator[set[int]]:
+    """Processes that compute on one processor without end; gives that processor."""
+    processor = {min(psutil.Process().cpu_affinity())}
+    # A session of its own is what the scheduler shares a processor among.
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) for _ in range(3)]
+    try:
+        for other in others:
+            psutil.Process(other.pid).cpu_affinity(processor)
+        yield processor
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def test_a_model_that_computes_in_a_crowd_is_left_alone(server: EmbeddedTriton, crowd: set[int]) -> None:
+    (stub,) = stubs_of(server.pid, "busy_0_0")
+    for thread in stub.threads():
+        os.sched_setaffinity(thread.id, crowd)
+    began, computed_s = time.monotonic(), sum(stub.cpu_times()[:2])
+    assert ask(server.http_url, "busy", (0.5, 1.0)) == [1.0, 2.0]
+    waited_s = time.monotonic() - began - (sum(stub.cpu_times()[:2]) - computed_s)
+    assert waited_s > 0.7, "nobody was in its way: this shows nothing"
+
+
 class Clocks:
     def __init__(self) -> None:
         self.now = Moment(100.0, 1_000_000.0)
-        self.cpu_s = 5.0
+        self.active_s = 5.0
 
-    def advance(self, steady: float = 0.0, cpu: float = 0.0, system: float | None = None) -> None:
+    def advance(self, steady: float = 0.0, active: float = 0.0, system: float | None = None) -> None:
         self.now = Moment(self.now.steady + steady, self.now.system + (steady if system is None else system))
-        self.cpu_s += cpu
+        self.active_s += active
 
     def guard(self, ended: list[float]) -> StallGuard:
-        return StallGuard(ended.append, lambda: self.now, lambda: self.cpu_s)
+        return StallGuard(ended.append, lambda: self.now, lambda: self.active_s)
 
 
 @pytest.mark.parametrize(
     ("happens", "ends"),
     [
         (lambda clocks: clocks.advance(steady=2.0), True),
-        (lambda clocks: clocks.advance(steady=2.0, cpu=1.9), False),
+        (lambda clocks: clocks.advance(steady=2.0, active=1.9), False),
         (lambda clocks: clocks.advance(steady=0.9), False),
         (lambda clocks: clocks.advance(system=3.0), True),
         (lambda clocks: clocks.advance(system=-3.0), False),
@@ -133,6 +163,26 @@ def test_a_request_that_waited_through_a_standstill_is_not_answered(
     guard = clocks.guard(ended)
     clocks.advance(steady=still_s)
     guard.look()
-    clocks.advance(steady=later_s, cpu=later_s)
+    clocks.advance(steady=later_s, active=later_s)
     guard.around(lambda _model, _requests: None)(None, [])
     assert bool(ended) is ends
+
+
+@pytest.mark.parametrize(
+    ("model", "teller", "active_s"),
+    [
+        ("2000000000 0 9", "1000000 0 9", 2.0),
+        ("1e9", "0 0 0", None),
+        ("2000000000 3000000000 9", "0 4000000000 1", 1.0),
+    ],
+    ids=["computing", "another kernel", "both wait"],
+)
+def test_the_time_that_a_process_went_on(tmp_path: Path, model: str, teller: str, active_s: float | None) -> None:
+    for thread, text in ((os.getpid(), model), (os.getpid() + 1, teller), (os.getpid() + 2, "7 7 7")):
+        (tmp_path / str(thread)).mkdir()
+        (tmp_path / str(thread) / "schedstat").write_text(text)
+    if active_s is None:
+        with pytest.raises(ValueError, match="1e9"):
+            Activity(tmp_path)
+    else:
+        assert Activity(tmp_path)() == pytest.approx(active_s)
