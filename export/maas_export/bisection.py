@@ -26,9 +26,10 @@ from maas_export.bundle import ONNX_FILE
 from maas_export.bundle_model import SPEC_FILE
 from maas_export.catalogue import TorchModel, torch_model_named
 from maas_export.formats.kinds import INT8
+from maas_export.graph_signature import graph_problems
 from maas_export.intermediate import graph_values, torch_values
 from maas_export.ladder import one_line
-from maas_export.onnx_export import captured, graph_problems, slimmed, unslimmed
+from maas_export.onnx_export import captured, slimmed, unslimmed
 
 _INT8_SHARE = 0.1
 """A value in 8-bit numbers diverges where it is off by more than this share of its largest magnitude."""

@@ -184,7 +184,8 @@ def _write_payload(
     weights_of: Mapping[str, str | None] = {}
     facts: dict[str, Any] = {}
     if isinstance(model, TorchModel) and stored is not None:
-        from maas_export.onnx_export import OPSET, export_onnx
+        from maas_export.graph_signature import OPSET
+        from maas_export.onnx_export import export_onnx
 
         facts = {"opset": OPSET}
         export_onnx(model, model.exported(stored.load_into(model.build())).eval(), folder / ONNX_FILE)

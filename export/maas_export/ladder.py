@@ -22,7 +22,7 @@ from maas_core.golden import Sample, Tensors
 from maas_core.manifest import OutputResult, RungResult
 from maas_core.spec import ModelSpec, SequenceBatching, Tolerance
 from maas_export.catalogue import CatalogueModel
-from maas_export.onnx_export import OPSET, graph_problems
+from maas_export.graph_signature import OPSET, graph_problems
 from maas_export.onnx_text import as_bytes, as_text
 from maas_export.sequences import run_sequence, step_count
 from maas_export.served_calls import ask

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from maas_core.golden import Tensors
 from maas_core.spec import graph_inputs, graph_outputs
@@ -22,6 +20,9 @@ from maas_export.catalogue import (
 )
 from maas_export.imported.runs import PlainSession
 from maas_export.sequences import run_sequence
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def reference_of(model: CatalogueModel, weights_of: Mapping[str, str | None]) -> Reference | None:
@@ -50,6 +51,8 @@ def reference_of(model: CatalogueModel, weights_of: Mapping[str, str | None]) ->
 
 def torch_reference(model: TorchModel, module: nn.Module) -> Reference:
     """``module`` as a function of arrays; a stateful one runs a sequence from its first step to its last."""
+    import torch  # two seconds, which what has no network need not wait for
+
     inputs_of, outputs_of = graph_inputs(model.spec), graph_outputs(model.spec)
 
     def step(inputs: Tensors) -> Tensors:

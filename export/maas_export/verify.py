@@ -30,7 +30,6 @@ from maas_export.bundle import ONNX_FILE, TOOL_VERSION, required_digests, requir
 from maas_export.bundle_model import BundleModel, model_of
 from maas_export.catalogue import CatalogueModel, EnsembleModel, TorchModel, requirements
 from maas_export.formats.kinds import INT8, TENSORRT
-from maas_export.formats.rungs import engine_rung, int8_rungs
 from maas_export.imported.rungs import imported_rungs
 from maas_export.ladder import Task, climb, failed, onnx_rung, served_rung
 from maas_export.own.rungs import own_rungs
@@ -75,6 +74,8 @@ def verify_bundle(
         if is_served and starting is None:
             starting = own_server.enter_context(scratch_server([bundle]))
         if manifest.format == INT8 and isinstance(model, TorchModel):
+            from maas_export.formats.rungs import int8_rungs  # torch: two seconds
+
             task, own_rungs = int8_rungs(model, manifest, bundle, seed, data)
         else:
             task, own_rungs = _own_rungs(model, manifest, bundle, bundles, seed)
@@ -114,6 +115,8 @@ def _own_rungs(
     task, reference_rung = _task(model, manifest, bundle, bundles, seed)
     rungs = [reference_rung] if reference_rung else []
     if manifest.format == TENSORRT:
+        from maas_export.formats.rungs import engine_rung  # torch: two seconds
+
         rungs.append(engine_rung(manifest, bundle, task))
     elif isinstance(model, TorchModel):
         rungs.append(onnx_rung(bundle / ONNX_FILE, task))

@@ -91,6 +91,7 @@ def test_every_mutant_of_the_digits_is_caught_and_the_control_passes(
     assert f"{len(OF_DIGITS)} of {len(bundles)} bundles did not pass" in done.stderr
 
 
+@pytest.mark.slow
 def test_every_mutant_of_a_network_with_two_outputs_and_dropout_is_caught(two_heads: Path, tmp_path: Path) -> None:
     bundles = [mutated(two_heads, tmp_path, each) for each in (mutants.unchanged, *OF_TWO_HEADS)]
     done = own_maas("verify", *bundles, "--numbers-only", "--offline", build=two_heads.parents[2])

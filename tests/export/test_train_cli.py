@@ -48,6 +48,7 @@ def test_the_same_seed_gives_the_same_weights_and_no_second_training(alone: tupl
     assert first["sha256"] == again["sha256"] == anew["sha256"]
 
 
+@pytest.mark.slow
 def test_several_seeds_keep_the_first_and_tell_the_mean(alone: tuple[Path, dict[str, Any]]) -> None:
     build, one = alone
     three = json.loads(run_maas("train", "digits_cnn", *FEW, "--seeds", "3", build=build).stdout)
@@ -57,6 +58,7 @@ def test_several_seeds_keep_the_first_and_tell_the_mean(alone: tuple[Path, dict[
     assert "mean of 3 seeds" in run_maas("train", "digits_cnn", *FEW[:-1], "--seeds", "3", build=build).stdout
 
 
+@pytest.mark.slow
 def test_several_models_at_once_give_the_same_weights(maas: Maas, alone: tuple[Path, dict[str, Any]]) -> None:
     _, first = alone
     done = maas("train", "digits_cnn", "digit_autoencoder", *FEW, "--jobs", "2")

@@ -17,14 +17,14 @@ from maas_export.catalogue import all_models
 from maas_export.recipe import Recipe
 from tests.conftest import Journey, Maas
 
-QUICK = ("train", "digits_cnn", "--share", "0.3", "--json")
+QUICK = ("train", "digits_cnn", "--share", "0.1", "--json")
 
 
 def test_a_killed_training_goes_on_and_ends_with_the_same_weights(maas: Maas, tmp_path: Path) -> None:
-    unbroken = json.loads(maas(*QUICK, "--epochs", "6", build=tmp_path / "unbroken").stdout)
+    unbroken = json.loads(maas(*QUICK, "--epochs", "4", build=tmp_path / "unbroken").stdout)
     build = tmp_path / "killed"
     process = subprocess.Popen(
-        [sys.executable, "-m", "maas_core", *QUICK, "--epochs", "6"],
+        [sys.executable, "-m", "maas_core", *QUICK, "--epochs", "4"],
         env={**os.environ, "MAAS_BUILD": str(build)},
         stdout=subprocess.DEVNULL,
     )
@@ -36,7 +36,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(maas: Maas, tm
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not list(build.glob("weights/digits_cnn/*/training.json"))
-    resumed = json.loads(maas(*QUICK, "--epochs", "6", build=build).stdout)
+    resumed = json.loads(maas(*QUICK, "--epochs", "4", build=build).stdout)
     assert resumed["sha256"] == unbroken["sha256"]
     assert not list(build.glob("weights/digits_cnn/checkpoint-*")), "a finished training needs no checkpoint"
 
@@ -84,8 +84,19 @@ def test_a_rate_rises_and_falls_as_the_recipe_says() -> None:
     assert Recipe(epochs=1, batch_size=1, learning_rate=1.0).rate_share(0.0) == 1.0
 
 
-def test_the_catalogue_is_read_without_torch() -> None:
-    code = "import sys; from maas_export.catalogue import all_models; all_models(); print(*sys.modules)"
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        (
+            "from maas_export.catalogue import all_models; all_models()",
+            {"torch", "transformers", "onnx", "sklearn", "skimage", "matplotlib"},
+        ),
+        ("import maas_export.verify", {"torch", "transformers", "onnxslim", "sklearn", "skimage", "matplotlib"}),
+    ],
+    ids=["the catalogue", "verification"],
+)
+def test_what_needs_no_network_does_not_wait_for_torch(code: str, unwanted: set[str]) -> None:
+    code = f"import sys; {code}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "transformers", "onnx", "sklearn", "skimage", "matplotlib"} & set(loaded)
+    assert not unwanted & set(loaded)
     assert len(all_models()) > 3

@@ -1,8 +1,8 @@
 """A graph in 32-bit numbers -> the same in 8-bit numbers: static QDQ, symmetric, so that TensorRT takes it too.
 
 Source of the options: ONNX Runtime, "Quantize ONNX models" (there also why weights have seven bits: "When and why do I
-need to try U8U8?"), and TensorRT's rules for explicit quantization (symmetric ranges, one pair for each consumer, biases
-left alone).
+need to try U8U8?"), and TensorRT's rules for explicit quantization (symmetric ranges, one pair for each consumer,
+biases left alone).
 """
 
 from __future__ import annotations

@@ -12,9 +12,10 @@ import torch
 from maas_core.errors import MaasError, WrongUse
 from maas_core.golden import Tensors
 from maas_core.spec import ModelSpec
+from maas_export.graph_signature import dynamic_axes, graph_problems
 from maas_export.imported.shapes import write_shapes
 from maas_export.imported.signature import BATCH_AXIS, GraphTensor, Signature
-from maas_export.onnx_export import capture, dynamic_axes, graph_problems, slimmed, unslimmed
+from maas_export.onnx_export import capture, slimmed, unslimmed
 from maas_export.own.adapter import Adapter
 from maas_export.own.plan import Plan
 

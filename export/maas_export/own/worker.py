@@ -25,7 +25,7 @@ from maas_core.golden import GOLDEN_FILE, Sample, load_golden, save_golden
 from maas_export.bundle import ONNX_FILE, recorded_versions
 from maas_export.bundle_model import BundleModel, BundleRecord, Origin, write_record
 from maas_export.catalogue import all_models
-from maas_export.onnx_export import OPSET
+from maas_export.graph_signature import OPSET
 from maas_export.own.adapter import Adapter, TorchRun, named_inputs
 from maas_export.own.graph import write_onnx
 from maas_export.own.plan import Plan, check_finite, plan_of

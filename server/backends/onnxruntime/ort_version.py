@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 from pathlib import Path
 
@@ -33,9 +34,12 @@ class VersionInfo:
         All instances share one line. Triton shows it for as long as these objects live, and keeps it when the process
         ends without having deleted them.
         """
-        if not _other_instances():
-            self._metric = None
-            self._family = None
+        if _other_instances():
+            # Deleted at the interpreter's end they would be told to a server that listens no more, and segfault.
+            for kept in (self._metric, self._family):
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+        self._metric = None
+        self._family = None
 
 
 def read_digest(folder: Path) -> str:
