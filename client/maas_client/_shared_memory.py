@@ -55,8 +55,8 @@ _IN_USE_PAUSES_S = tuple(0.001 * 2**n for n in range(9))
 """How often a server that is still using a region is asked once more to forget it; half a second together."""
 _left: deque[tuple[str, Region]] = deque()
 """Regions that closed clients of this process left since a server may still be writing into them, and which server."""
-_mapped: deque[tuple[str, str]] = deque(maxlen=64)
-"""Names of regions that this process removed and that a server may still have mapped, and which server."""
+_mapped: deque[tuple[str, str]] = deque(maxlen=4096)
+"""Names of regions that are removed and that a server may still have mapped, and which server; of the last so many."""
 
 
 @dataclass(slots=True)
@@ -169,7 +169,7 @@ class SharedMemory:
                 _mapped.append((address, too_small.name))
             if not pool.is_swept:
                 remove_stale()
-                yield from _unregister_stale(index, deadline)
+                yield from _unregister_stale(address, index, deadline)
                 pool.is_swept = True
             yield from _unregister_left(address, index, deadline)
             return (yield from self._new_region(index, size_bytes, deadline))
@@ -221,7 +221,7 @@ class SharedMemory:
                 _left.extend((address, region) for region, _ in pool.suspect)
                 pool.idle, pool.suspect = [], []
         deadline = Deadline(_CLOSE_S)
-        for index in self._pools:
+        for index in list(self._pools):
             try:
                 yield from _unregister_left(str(addresses[index]), index, deadline, _IN_USE_PAUSES_S)
             except MaasClientError as error:
@@ -256,8 +256,10 @@ def _unregister_left(address: str, index: int, deadline: Deadline, pauses_s: Seq
     for where, name in _taken(_mapped):
         try:
             is_done = where == address and (yield from _unregister(name, index, deadline, pauses_s))
-        except TransportError:
+        except ServerError:
             # What the server itself refuses is not asked again: it would cost every new region.
+            raise
+        except BaseException:
             _mapped.append((where, name))
             raise
         if not is_done:
@@ -294,7 +296,7 @@ def _unregister(name: str, index: int, deadline: Deadline, pauses_s: Sequence[fl
     return False
 
 
-def _unregister_stale(index: int, deadline: Deadline) -> Operation[None]:
+def _unregister_stale(address: str, index: int, deadline: Deadline) -> Operation[None]:
     """Frees what a server still has mapped for clients that died.
 
     Raises:
@@ -304,7 +306,8 @@ def _unregister_stale(index: int, deadline: Deadline) -> Operation[None]:
     if not isinstance(known, dict):
         raise BadAnswerError("the server's list of shared-memory regions is no object")
     for name in filter(is_stale, known):
-        yield from _unregister(name, index, deadline)
+        if not (yield from _unregister(name, index, deadline)):
+            _mapped.append((address, name))
 
 
 def _rounded(size_bytes: int) -> int:

@@ -5,28 +5,40 @@ Triton takes a stub for dead that has not told for a second that it lives (pytho
 time. It fails the request and frees its memory, but leaves the stub alone: what that answers when it goes on is taken
 for the answer to the **next** request, somebody else's. A stub that is gone is told from one that is slow: its requests
 fail, and it is replaced.
+
+What a decoupled model sends before its ``execute`` ends is not held back, nor is a standstill between that end and
+the answer noticed.
 """
 
 from __future__ import annotations
 
 import builtins
 import functools
+import inspect
 import math
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_BEAT_S = 0.2
-_STILL_S = 0.65
-"""A stub tells every 0.3 s that it lives: only one that stood still for longer can have missed a whole second."""
+_BEAT_S = 0.3
+"""How often a stub tells Triton that it lives, in a thread that needs no GIL."""
+_LOOK_S = 0.2
+_GAP_S = 0.65
+"""Only one that stood still for longer can have missed a whole second."""
+_UNTOLD_S = 0.35
+"""More than this is never left over when the beats of a time are taken off it."""
+_LATE_S = 0.1
+"""What a beat may be late on a crowded machine without having been kept from it."""
 _GIVEN_UP_S = 0.95
 """After this long Triton may have given up a request."""
-_JUST_WOKEN_S = 0.3
-"""A request that is begun so soon after a standstill was, most likely, sent during it."""
+_JUST_WOKEN_S = 1.0
+"""A request that is begun so soon after a standstill may have been sent during it."""
 _MODEL_CLASS = "TritonPythonModel"
+_START_TIME = 19
+"""Its place among the fields after the name in ``/proc/PID/stat``, proc(5)."""
 
 
 class Moment(NamedTuple):
@@ -50,114 +62,145 @@ class Moment(NamedTuple):
         return max(self.steady - earlier.steady, self.system - earlier.system)
 
 
+class Told(NamedTuple):
+    """What became of the thread that tells Triton that the stub lives.
+
+    Attributes:
+        beats: how often it ran.
+        waited_s: how long it waited for a processor, together, in seconds.
+    """
+
+    beats: float
+    waited_s: float
+
+
 class StallGuard:
-    """Notices standstills.
+    """Notices standstills: times in which nobody told Triton that the stub lives.
 
     Args:
         end: ends this process.
+        told: reads what was told.
         now: reads the clocks.
-        active: reads for how long, in seconds, the process was seen to go on; it tells standing still from computing
-            without ever releasing the GIL.
     """
 
     def __init__(
-        self,
-        end: Callable[[float], None],
-        now: Callable[[], Moment] = Moment.now,
-        active: Callable[[], float] = time.process_time,
+        self, end: Callable[[float], None], told: Callable[[], Told], now: Callable[[], Moment] = Moment.now
     ) -> None:
         self._end = end
+        self._told = told
         self._now = now
-        self._active = active
-        self._seen, self._seen_active_s = now(), active()
+        self._lock = threading.Lock()
+        self._seen, self._seen_told = now(), told()
         self._woken_at = -math.inf
         self._still_s = 0.0
 
     def look(self) -> None:
         """Notes whether the process stood still since the last look."""
-        now, active_s = self._now(), self._active()
-        still_s = now.passed_since(self._seen) - (active_s - self._seen_active_s)
-        self._seen, self._seen_active_s = now, active_s
-        if still_s > _STILL_S:
-            self._woken_at, self._still_s = now.steady, still_s
+        with self._lock:
+            now, told = self._now(), self._told()
+            passed_s = now.passed_since(self._seen)
+            beats = told.beats - self._seen_told.beats
+            # Many short waits are no standstill, and one long one is no lateness.
+            late_s = min(told.waited_s - self._seen_told.waited_s, _LATE_S * beats)
+            if passed_s - _BEAT_S * beats - late_s > _UNTOLD_S:
+                # The first and the last beat may lie at its edges.
+                self._woken_at, self._still_s = now.steady, passed_s - _BEAT_S * max(beats - 2, 0)
+            # Last: who finds it recent reads the others without the lock.
+            self._seen, self._seen_told = now, told
 
-    def around(self, execute: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        """The model's ``execute``, after which no answer leaves that Triton no longer waits for."""
+    def around(self, execute: Callable[..., Any]) -> Callable[..., Any]:
+        """The model's ``execute``, which does not come to an end where Triton no longer waits for it."""
 
         @functools.wraps(execute)
-        def guarded(model: Any, requests: Any) -> Any:
+        def guarded(*arguments: Any) -> Any:
             begun = self._glance()
             if self._still_s > _GIVEN_UP_S and begun.steady - self._woken_at < _JUST_WOKEN_S:
                 self._end(self._still_s)
             try:
-                return execute(model, requests)
+                result = execute(*arguments)
             finally:
-                done = self._glance()
-                if self._woken_at >= begun.steady and done.passed_since(begun) > _GIVEN_UP_S:
-                    self._end(self._still_s)
+                self._check(begun)
+            return self._awaited(result, begun) if inspect.iscoroutine(result) else result
 
         return guarded
+
+    async def _awaited(self, execution: Coroutine[Any, Any, Any], begun: Moment) -> Any:
+        try:
+            return await execution
+        finally:
+            self._check(begun)
+
+    def _check(self, begun: Moment) -> None:
+        """Ends the process where a request that was begun then may have been given up."""
+        done = self._glance()
+        if self._woken_at >= begun.steady and done.passed_since(begun) > _GIVEN_UP_S:
+            self._end(self._still_s)
 
     def _glance(self) -> Moment:
         """Looks only where the thread that always does cannot have: this happens twice for every request."""
         now = self._now()
-        if now.passed_since(self._seen) > _STILL_S:
+        if now.passed_since(self._seen) > _GAP_S:
             self.look()
         return now
 
     def run(self) -> None:
         """Looks again and again; for a thread."""
         while True:
-            time.sleep(_BEAT_S)
+            time.sleep(_LOOK_S)
             self.look()
 
 
-class Activity:
-    """For how long this process went on, as the scheduler tells it (Linux, ``/proc/PID/task/TID/schedstat``).
+class Teller:
+    """The thread that tells Triton, as the scheduler sees it (Linux, ``/proc/PID/task/TID/schedstat``).
 
-    That is the time in which the thread of the model computed or waited for a processor, less the time in which the
-    thread that tells Triton waited for one: on a crowded machine the one waits long while the other, which needs next
-    to nothing, is let in at once. A process that is stopped, and a machine that is, have neither.
+    It runs for next to nothing at each beat, whatever the model computes and whoever holds the GIL: how often it ran is
+    how often it told. On a crowded machine it is let in at once; a process that is stopped, or a machine that is, has
+    no beats.
 
     Args:
         tasks: the folder of the process's threads.
 
     Raises:
         OSError: the kernel does not tell.
-        ValueError: it tells in another way, or the thread that tells Triton cannot be found.
+        ValueError: it tells in another way, or there is no such thread.
     """
 
     def __init__(self, tasks: Path = Path("/proc/self/task")) -> None:
-        first = os.getpid()
-        # The stub starts the one that tells before it loads anything.
-        teller = min(int(thread.name) for thread in tasks.iterdir() if int(thread.name) != first)
-        self._model, self._teller = (tasks / str(thread) / "schedstat" for thread in (first, teller))
+        others = [thread for thread in tasks.iterdir() if thread.name != str(os.getpid())]
+        # The stub starts it before it loads anything.
+        self._schedstat = min(others, key=_started) / "schedstat"
         self()
 
-    def __call__(self) -> float:
-        """Seconds since the process began."""
-        computed_ns, waited_ns, _slices = map(int, self._model.read_text().split())
-        _computed, teller_waited_ns, _slices = map(int, self._teller.read_text().split())
-        return (computed_ns + waited_ns - teller_waited_ns) / 1e9
+    def __call__(self) -> Told:
+        """Since the thread began."""
+        _ran_ns, waited_ns, beats = map(int, self._schedstat.read_text().split())
+        return Told(beats, waited_ns / 1e9)
 
 
-def _activity() -> Callable[[], float]:
-    """The scheduler's account, or only the processor time where it has none."""
+def _started(thread: Path) -> tuple[int, int]:
+    fields = (thread / "stat").read_text().rpartition(")")[2].split()
+    return int(fields[_START_TIME]), int(thread.name)
+
+
+def _told() -> Callable[[], Told]:
+    """The scheduler's account; where it has none, time in which this process computed passes for time that it told."""
     try:
-        return Activity()
+        return Teller()
     except (OSError, ValueError):
-        return time.process_time
+        return lambda: Told(time.process_time() / _BEAT_S, 0.0)
 
 
 def watch() -> None:
     """Guards the model's class, which the stub is about to define."""
-    guard = StallGuard(_end, active=_activity())
+    guard = StallGuard(_end, _told())
     build_class: Any = builtins.__build_class__
 
     def build(body: Any, name: str, /, *bases: Any, **keywords: Any) -> Any:
         made = build_class(body, name, *bases, **keywords)
         if name == _MODEL_CLASS and hasattr(made, "execute"):
-            made.execute = guard.around(made.execute)
+            execute = inspect.getattr_static(made, "execute")
+            bound = type(execute) if isinstance(execute, staticmethod | classmethod) else None
+            made.execute = bound(guard.around(execute.__func__)) if bound else guard.around(execute)
         return made
 
     builtins.__build_class__ = build

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from backend_models import config, graph, identity, node, sum_and_difference, tensor, value, write_model
 
+ROOT = Path(__file__).parents[2]
 X, Y = tensor("x", "FP32", [3]), tensor("y", "FP32", [3])
 FIXED = ("batch", 3)
 
@@ -208,6 +211,31 @@ def shown_versions(served: Any) -> list[str]:
     with urllib.request.urlopen(served.triton.metrics_url) as response:  # noqa: S310 - the server that this test started
         lines = response.read().decode().splitlines()
     return [line for line in lines if line.startswith("maas_version_info{")]
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_only_the_last_instance_of_a_version_tells_the_server_that_it_ends(others: bool) -> None:
+    program = f"""
+import sys, types
+from pathlib import Path
+class Metric:
+    def set(self, value): pass
+    def __del__(self): print("told", flush=True)
+class MetricFamily:
+    GAUGE = 1
+    def __init__(self, **settings): pass
+    def Metric(self, labels): return Metric()
+sys.modules["triton_python_backend_utils"] = types.SimpleNamespace(MetricFamily=MetricFamily, Metric=Metric)
+sys.path.insert(0, {str(ROOT / "server" / "backends" / "onnxruntime")!r})
+import ort_version
+ort_version._other_instances = lambda: {others}
+info = ort_version.VersionInfo("m", "1", Path("/nowhere"))
+info.withdraw()
+print("ended", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    # Told after the end, by an interpreter that clears its modules, it is a segmentation fault in Triton's stub.
+    assert done.stdout.split() == (["ended"] if others else ["told", "ended"])
 
 
 def test_the_served_versions_digest_is_a_metric_for_as_long_as_it_serves(served: Any) -> None:

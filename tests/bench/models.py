@@ -68,7 +68,7 @@ def bench_dir() -> Path:
 
 
 def digits_cnn(*, name: str = "digits_cnn", instances: int | None = None) -> Model:
-    """The tiny model, with the very file and configuration that ``maas export`` writes.
+    """The tiny model, with the very file that ``maas export`` writes, and its configuration but for the instances.
 
     Args:
         name: to serve it under.

@@ -23,33 +23,46 @@ import pytest
 from maas_client import Client, DeadlineExceededError, RefusedValueError, _regions
 from tests.client.repository import tensor, write_model
 from tests.client.ways import open_client
+from tests.server.serving import wait_until
 
 SHARED = "system_shared_memory"
 
 _MODEL = '''
+import os
 import time
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
 class TritonPythonModel:
-    """y = x after x[0, 0] seconds, where that is above 0."""
+    """y = x after x[0, 0] seconds, where that is above 0, or when it is let go."""
 
     def execute(self, requests):
         return [self._answer(pb_utils.get_input_tensor_by_name(request, "x")) for request in requests]
 
     def _answer(self, x):
         array = x.as_numpy()
-        time.sleep(max(0.0, float(array.ravel()[0])) if array.dtype != object else 0)
+        duration_s = float(array.ravel()[0]) if array.dtype != object else 0
+        if duration_s > 0:
+            open(SIGNALS + "/begun", "w").close()
+        until = time.monotonic() + duration_s
+        while time.monotonic() < until and not os.path.exists(SIGNALS + "/let go"):
+            time.sleep(0.005)
         return pb_utils.InferenceResponse([pb_utils.Tensor("y", array)])
 '''
 
 
 @pytest.fixture(scope="module")
-def server(module_triton_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+def signals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the model says that it has begun, and is told to come to an end."""
+    return tmp_path_factory.mktemp("signals")
+
+
+@pytest.fixture(scope="module")
+def server(module_triton_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory, signals: Path) -> Any:
     folder = tmp_path_factory.mktemp("shared") / "repository"
     for name, datatype, dims in (("fixed", "FP32", "[1000]"), ("open", "FP32", "[-1]"), ("texts", "BYTES", "[2]")):
         tensors = tensor("input", "x", datatype, dims) + tensor("output", "y", datatype, dims)
-        write_model(folder, name, f"max_batch_size: 64\n{tensors}", _MODEL)
+        write_model(folder, name, f"max_batch_size: 64\n{tensors}", f"SIGNALS = {str(signals)!r}\n{_MODEL}")
     return module_triton_server(folder, allow_shared_memory=True)
 
 
@@ -89,10 +102,11 @@ def forget_all(server: Any) -> None:
 
 
 @contextlib.contextmanager
-def request_that_uses(server: Any, region: str, duration_s: float) -> Iterator[None]:
-    """Lets somebody else's slow request read its input in this region."""
+def request_that_uses(server: Any, region: str, signals: Path) -> Iterator[Path]:
+    """Lets somebody else's request read its input in this region until the file that this gives is there."""
+    let_go = signals / "let go"
     x = rows(1)
-    x[0, 0] = duration_s
+    x[0, 0] = 60
     with Path("/dev/shm", region).open("r+b") as file:  # noqa: S108
         file.seek(_regions.HEADER_BYTES)
         file.write(x.tobytes())
@@ -102,10 +116,15 @@ def request_that_uses(server: Any, region: str, duration_s: float) -> Iterator[N
     caller = threading.Thread(
         target=lambda: urllib.request.urlopen(f"http://{server.http_url}/v2/models/open/infer", body, 30).close()
     )
+    (signals / "begun").unlink(missing_ok=True)
     caller.start()
-    time.sleep(0.1)
-    yield
-    caller.join(30)
+    try:
+        wait_until((signals / "begun").exists, "the request has begun")
+        yield let_go
+    finally:
+        let_go.touch()
+        caller.join(30)
+        let_go.unlink()
 
 
 def test_answers_are_the_same_and_keep_their_values(client: Any) -> None:
@@ -140,25 +159,26 @@ def test_a_region_is_used_again_and_all_are_removed_at_the_end(way: str, url: st
 
 
 def test_a_region_that_the_server_is_still_using_is_forgotten_when_the_client_closes(
-    way: str, url: str, server: Any
+    way: str, url: str, server: Any, signals: Path
 ) -> None:
     with open_client(way, url, timeout_s=30) as client:
         client.infer("fixed", x=rows(1), via=SHARED)
         (name,) = own_regions()
         assert name in registered(server)
-        with request_that_uses(server, name, 0.3):
+        with request_that_uses(server, name, signals) as let_go:
+            threading.Timer(0.1, let_go.touch).start()
             client.close()
             assert name not in registered(server)
     assert own_regions() == []
 
 
 def test_a_larger_region_is_made_while_the_server_is_using_the_small_one(
-    way: str, url: str, server: Any, caplog: pytest.LogCaptureFixture
+    way: str, url: str, server: Any, signals: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "maas_client"), open_client(way, url, timeout_s=30) as client:
         client.infer("fixed", x=rows(1), via=SHARED)
         (small,) = own_regions()
-        with request_that_uses(server, small, 1.0):
+        with request_that_uses(server, small, signals):
             np.testing.assert_array_equal(client.infer("fixed", x=rows(64), via=SHARED)["y"], rows(64))
             assert small in registered(server)
             (large,) = own_regions()
@@ -277,7 +297,7 @@ def test_what_a_killed_caller_left_is_removed_by_the_next_one(way: str, url: str
     with open_client(way, url, timeout_s=30) as client:
         client.infer("fixed", x=rows(1), via=SHARED)
         assert own_regions(pid) == []
-        assert name not in registered(server)
+    assert name not in registered(server)
 
 
 def test_a_region_that_a_killed_caller_was_using_is_left_alone(server: Any) -> None:

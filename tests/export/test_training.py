@@ -21,10 +21,10 @@ QUICK = ("train", "digits_cnn", "--share", "0.1", "--json")
 
 
 def test_a_killed_training_goes_on_and_ends_with_the_same_weights(maas: Maas, tmp_path: Path) -> None:
-    unbroken = json.loads(maas(*QUICK, "--epochs", "4", build=tmp_path / "unbroken").stdout)
+    unbroken = json.loads(maas(*QUICK, "--epochs", "8", build=tmp_path / "unbroken").stdout)
     build = tmp_path / "killed"
     process = subprocess.Popen(
-        [sys.executable, "-m", "maas_core", *QUICK, "--epochs", "4"],
+        [sys.executable, "-m", "maas_core", *QUICK, "--epochs", "8"],
         env={**os.environ, "MAAS_BUILD": str(build)},
         stdout=subprocess.DEVNULL,
     )
@@ -36,7 +36,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(maas: Maas, tm
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not list(build.glob("weights/digits_cnn/*/training.json"))
-    resumed = json.loads(maas(*QUICK, "--epochs", "4", build=build).stdout)
+    resumed = json.loads(maas(*QUICK, "--epochs", "8", build=build).stdout)
     assert resumed["sha256"] == unbroken["sha256"]
     assert not list(build.glob("weights/digits_cnn/checkpoint-*")), "a finished training needs no checkpoint"
 
