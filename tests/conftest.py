@@ -91,15 +91,12 @@ def maas(tmp_path: Path) -> Maas:
 
 @pytest.fixture(scope="session")
 def journey() -> Journey:
-    """Trains, exports, verifies and publishes once for all test processes, by the commands of the README.
-
-    Half of the epochs are enough to read digits; what all of them reach, `make test-full` measures.
-    """
+    """Trains, exports, verifies and publishes once for all test processes, by the commands of the README."""
     build = ROOT / "build" / "tests"
     done = Journey(build, build / "model_repository")
     build.mkdir(parents=True, exist_ok=True)
     with FileLock(build / "journey.lock"):
-        _make("train", "digits_cnn", "--epochs", "12", "--json", build=build)
+        _make("train", "digits_cnn", "--json", build=build)
         _make("export", *JOURNEY, "--json", build=build)
         if not _shows_the_bundles(done):
             shutil.rmtree(done.repository, ignore_errors=True)

@@ -35,8 +35,10 @@ from maas_client.errors import (
     BadAnswerError,
     MaasClientError,
     PermissionRefusedError,
+    QuotaExceededError,
     ServerError,
     TransportError,
+    UnavailableError,
     UnsupportedError,
 )
 
@@ -256,8 +258,10 @@ def _unregister_left(address: str, index: int, deadline: Deadline, pauses_s: Seq
     for where, name in _taken(_mapped):
         try:
             is_done = where == address and (yield from _unregister(name, index, deadline, pauses_s))
-        except ServerError:
-            # What the server itself refuses is not asked again: it would cost every new region.
+        except ServerError as error:
+            # What the server itself refuses for good is not asked again: it would cost every new region.
+            if isinstance(error, UnavailableError | QuotaExceededError) and not _is_lasting(error):
+                _mapped.append((where, name))
             raise
         except BaseException:
             _mapped.append((where, name))

@@ -166,7 +166,7 @@ def test_a_region_that_the_server_is_still_using_is_forgotten_when_the_client_cl
         (name,) = own_regions()
         assert name in registered(server)
         with request_that_uses(server, name, signals) as let_go:
-            threading.Timer(0.1, let_go.touch).start()
+            threading.Timer(0.02, let_go.touch).start()
             client.close()
             assert name not in registered(server)
     assert own_regions() == []
