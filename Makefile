@@ -42,7 +42,7 @@ cards: models  ## measure every model, the languages over three seeds, and write
 	@$(BIN)/maas train language_rnn language_attention language_transformer --seeds 3
 	@$(BIN)/maas cards --measure --write
 
-test: $(READY)  ## all checks and tests, a real Triton included (about 12 minutes of two cores)
+test: $(READY)  ## all checks and tests, a real Triton included (12 to 17 minutes of two cores)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
