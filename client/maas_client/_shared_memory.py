@@ -256,18 +256,16 @@ def _unregister_left(address: str, index: int, deadline: Deadline, pauses_s: Seq
             region.remove()
             _mapped.append((where, region.name))
     for where, name in _taken(_mapped):
+        is_done = False
         try:
             is_done = where == address and (yield from _unregister(name, index, deadline, pauses_s))
         except ServerError as error:
             # What the server itself refuses for good is not asked again: it would cost every new region.
-            if isinstance(error, UnavailableError | QuotaExceededError) and not _is_lasting(error):
+            is_done = not isinstance(error, UnavailableError | QuotaExceededError) or _is_lasting(error)
+            raise
+        finally:
+            if not is_done:
                 _mapped.append((where, name))
-            raise
-        except BaseException:
-            _mapped.append((where, name))
-            raise
-        if not is_done:
-            _mapped.append((where, name))
 
 
 def _taken(queue: deque[_T]) -> Iterator[_T]:
