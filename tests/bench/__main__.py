@@ -87,13 +87,13 @@ def main(
     settings = (
         Settings(1, 1.0, counts, patience_s=0.0) if quick else Settings(rounds, seconds, counts, patience_s=patience)
     )
-    chosen = named(peer_names, PEERS, "peer")
-    named(model_names, all_models.MODELS, "model")
+    chosen = list(named(peer_names, PEERS, "peer").values())
+    makers = named(model_names, all_models.MODELS, "model")
     tools.require_programs()
     perf_analyzer = tools.install_perf_analyzer()
     if {FASTAPI, LITSERVE, BENTOML} & set(chosen):
         tools.install_peers()
-    models = [_quick(one) if quick else all_models.MODELS[one]() for one in model_names.split(",")]
+    models = [_quick(one) if quick else make() for one, make in makers.items()]
     records = Records(environment=_environment(settings))
     records.weights_bytes = {model.name: model.weights_bytes for model in models}
     if perf_analyzer is None:

@@ -134,7 +134,7 @@ def gateway(
         return
     if quick:
         rounds, seconds, patience = 1, 1.0, 0.0
-    settings = dict(zip(model_names.split(","), named(model_names, _SETTINGS, "model"), strict=True))
+    settings = named(model_names, _SETTINGS, "model")
     tools.require_programs()
     perf_analyzer = tools.install_perf_analyzer()
     plan = _Plan(rounds, seconds, patience, perf_analyzer)
