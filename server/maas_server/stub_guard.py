@@ -213,15 +213,15 @@ def watch() -> None:
     def build(body: Any, name: str, /, *bases: Any, **keywords: Any) -> Any:
         made = build_class(body, name, *bases, **keywords)
         if name == _MODEL_CLASS:
-            _guard(made, guard)
+            guard_model(made, guard)
         return made
 
     builtins.__build_class__ = build
     threading.Thread(target=guard.run, name="stall-guard", daemon=True).start()
 
 
-def _guard(model: Any, guard: StallGuard) -> None:
-    """Puts the guard around the ``execute`` of a class."""
+def guard_model(model: Any, guard: StallGuard) -> None:
+    """Puts the guard around the ``execute`` of a model's class, and lets it know whether that is decoupled."""
     execute = inspect.getattr_static(model, "execute", None)
     if isinstance(execute, staticmethod | classmethod):
         model.execute = type(execute)(guard.around(execute.__func__))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 from tests.server.serving import ask, stubs_of, wait_until, write_model
 
 from maas_server.embedded import EmbeddedTriton, embedded_triton
-from maas_server.stub_guard import Moment, StallGuard, Teller, Told
+from maas_server.stub_guard import Moment, StallGuard, Teller, Told, guard_model
 
 _DOUBLED = """
         return [
@@ -202,6 +203,27 @@ def test_what_counts_as_a_standstill_over_a_request(happens: Callable[[Clocks], 
 
     assert asyncio.run(clocks.guard(ended).around(execute)(None, [])) == "answer"
     assert bool(ended) is ends
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_nobody_waits_for_the_coroutine_of_a_decoupled_model(decoupled: bool) -> None:
+    clocks = Clocks()
+    ended: list[float] = []
+
+    class Model:
+        def initialize(self, args: dict[str, str]) -> None:
+            self.name = args["model_name"]
+
+        async def execute(self, _requests: object) -> str:
+            clocks.advance(steady=2.0)
+            return self.name
+
+    guard_model(Model, clocks.guard(ended))
+    config = {"model_transaction_policy": {"decoupled": decoupled}}
+    model = Model()
+    model.initialize({"model_name": "m", "model_config": json.dumps(config)})
+    assert asyncio.run(model.execute([])) == "m"
+    assert bool(ended) is not decoupled
 
 
 @pytest.mark.parametrize(
