@@ -16,6 +16,7 @@ import pytest
 from maas_core.manifest import changed_files, read_manifest
 from maas_core.repository import versions_of
 from tests.conftest import JOURNEY, ROOT, Journey
+from tests.waiting import wait_until
 
 GONE_AFTER_S = 20.0
 
@@ -58,10 +59,7 @@ def processes_of(build: Path) -> Iterator[psutil.Process]:
 
 
 def assert_nothing_left(build: Path) -> None:
-    deadline = time.monotonic() + GONE_AFTER_S
-    while list(processes_of(build)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not [process.cmdline() for process in processes_of(build)]
+    wait_until(lambda: not list(processes_of(build)), "nothing is left running", GONE_AFTER_S)
 
 
 def test_the_demo_reads_pictures_and_leaves_nothing_behind(build: Path, repository: Path) -> None:

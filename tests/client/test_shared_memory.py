@@ -23,7 +23,7 @@ import pytest
 from maas_client import Client, DeadlineExceededError, RefusedValueError, _regions
 from tests.client.repository import tensor, write_model
 from tests.client.ways import open_client
-from tests.server.serving import wait_until
+from tests.waiting import wait_until
 
 SHARED = "system_shared_memory"
 

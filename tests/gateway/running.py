@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ from tritonclient.grpc import service_pb2 as pb
 from maas_core.serving import Served
 from maas_gateway.routing import Routing, Split, Upstream, wait_applied, write_routing
 from tests.loadtest.stub_server import MODEL, Stub
+from tests.waiting import EVENT_TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 INFER_PATH = "/inference.GRPCInferenceService/ModelInfer"
-EVENT_TIMEOUT_S = 60.0
 ROW = (1.0, 2.0, 3.0, 4.0)
 
 
@@ -223,10 +223,3 @@ def running_gateway(state: Path, stable: Upstream | None, *options: str) -> Iter
         yield gateway
     finally:
         gateway.stop()
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = EVENT_TIMEOUT_S) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        time.sleep(0.02)

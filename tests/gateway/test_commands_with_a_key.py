@@ -13,7 +13,8 @@ from maas_core.serving import serve
 from maas_gateway.admission_settings import AdmissionSettings
 from maas_gateway.key_store import KeyStore
 from tests.conftest import ROOT, Journey, Maas
-from tests.gateway.running import Gateway, start_gateway, upstream, wait_until
+from tests.gateway.running import Gateway, start_gateway, upstream
+from tests.waiting import wait_until
 
 _DIGIT = ROOT / "examples" / "digits" / "3_thick_marker.png"
 _LOAD = ("load", "run", "steady", "--model", "digits_cnn", "--rate", "20", "--duration", "2s", "--warmup", "0s")

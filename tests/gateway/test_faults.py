@@ -13,8 +13,9 @@ import pytest
 from maas_gateway.routing import Routing, Split, Upstream
 from tests.gateway.flaky_server import Overloaded
 from tests.gateway.pressure import Pressure
-from tests.gateway.running import Gateway, running_gateway, upstream, wait_until
+from tests.gateway.running import Gateway, running_gateway, upstream
 from tests.loadtest.stub_server import MODEL, Stub, stub_server
+from tests.waiting import wait_until
 
 STABLE, CANDIDATE = "1", "2"
 GONE = Upstream(http="127.0.0.1:9", grpc="127.0.0.1:9")

@@ -15,8 +15,9 @@ from maas_gateway.admission_settings import AdmissionSettings
 from maas_gateway.key_store import KeyStore, Tenant
 from maas_gateway.keys_cli import keys
 from tests.gateway.recorder import recorder
-from tests.gateway.running import Caller, Gateway, start_gateway, upstream, wait_until
+from tests.gateway.running import Caller, Gateway, start_gateway, upstream
 from tests.loadtest.stub_server import MODEL, stub_server
+from tests.waiting import wait_until
 
 NOT_KNOWN, NOT_ALLOWED = (401, 16), (403, 7)
 FOREVER = None

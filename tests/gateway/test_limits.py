@@ -12,8 +12,9 @@ import pytest
 
 from maas_gateway.admission_settings import AdmissionSettings
 from maas_gateway.key_store import KeyStore, Tenant
-from tests.gateway.running import Gateway, start_gateway, upstream, wait_until
+from tests.gateway.running import Gateway, start_gateway, upstream
 from tests.loadtest.stub_server import MODEL, stub_server
+from tests.waiting import wait_until
 
 DELAY_MS = 300
 TOO_MANY = (429, 8)

@@ -21,8 +21,8 @@ from maas_gateway.metering import RequestLine, read_mirrored, read_requests, req
 from maas_gateway.usage import agreements, sum_up, triton_successes
 from maas_gateway.usage_cli import usage
 from tests.gateway.poison_corpus import document, http, tensor
-from tests.gateway.running import wait_until
 from tests.gateway.throwaway import Behind, status_of
+from tests.waiting import wait_until
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

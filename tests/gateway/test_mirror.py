@@ -11,8 +11,9 @@ import pytest
 
 from maas_gateway.comparing import differences_path
 from maas_gateway.routing import Routing, Split, Upstream
-from tests.gateway.running import Gateway, running_gateway, upstream, wait_until
+from tests.gateway.running import Gateway, running_gateway, upstream
 from tests.loadtest.stub_server import MODEL, Stub, stub_server
+from tests.waiting import wait_until
 
 STABLE = "1"
 

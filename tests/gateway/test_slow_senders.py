@@ -16,8 +16,9 @@ import pytest
 
 from maas_core.errors import WrongUse
 from maas_gateway.admission_settings import read_admission_settings
-from tests.gateway.running import Gateway, HttpCaller, running_gateway, upstream, wait_until
+from tests.gateway.running import Gateway, HttpCaller, running_gateway, upstream
 from tests.loadtest.stub_server import MODEL, stub_server
+from tests.waiting import wait_until
 
 HEAD = f"POST /v2/models/{MODEL}/infer HTTP/1.1\r\nHost: x\r\n".encode()
 WITH_BODY = HEAD + b"Content-Length: 100000\r\n\r\n"

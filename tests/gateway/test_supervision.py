@@ -12,15 +12,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from maas_core.errors import NotReachable, WrongUse
 from maas_gateway.envoy_process import envoy_path, validate
 from maas_gateway.routing import read_revision, wait_applied
 from tests.conftest import Maas
-from tests.gateway.running import Gateway, HttpCaller, Reply, running_gateway, start_gateway, upstream, wait_until
+from tests.gateway.running import Gateway, HttpCaller, Reply, running_gateway, start_gateway, upstream
 from tests.loadtest.stub_server import Stub, stub_server
+from tests.waiting import has_ended, wait_until
 
 HERE = ("--stable-http", "127.0.0.1:9", "--stable-grpc", "127.0.0.1:9", "--port", "0")
 
@@ -34,10 +34,6 @@ def stub() -> Iterator[Stub]:
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
-
-
-def is_gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +53,7 @@ def test_envoy_dies_with_a_gateway_that_is_killed(state: Path, stub: Stub) -> No
     gateway = start_gateway(state, upstream(stub), "--no-keys")
     gateway.process.kill()
     gateway.process.wait()
-    wait_until(lambda: is_gone(gateway.ready["envoy_pid"]), "Envoy's end")
+    wait_until(lambda: has_ended(gateway.ready["envoy_pid"]), "Envoy's end")
     with pytest.raises(NotReachable, match="is gone"):
         wait_applied(state, 1)
     # And what it left does not hold the next one up, which knows the servers from the routing.
@@ -70,7 +66,7 @@ def test_it_stops_when_its_parent_closes_stdin_and_leaves_nothing_running(state:
     assert gateway.process.stdin is not None
     gateway.process.stdin.close()
     assert gateway.process.wait(30) == 0
-    assert is_gone(gateway.ready["envoy_pid"])
+    assert has_ended(gateway.ready["envoy_pid"])
     assert not (state / "gateway.json").exists()
 
 

@@ -20,9 +20,10 @@ from cryptography.x509.oid import NameOID
 
 from maas_client import TLS, Client
 from tests.conftest import Maas
-from tests.gateway.running import Gateway, GrpcCaller, HttpCaller, running_gateway, upstream, wait_until
+from tests.gateway.running import Gateway, GrpcCaller, HttpCaller, running_gateway, upstream
 from tests.gateway.test_supervision import HERE, refused
 from tests.loadtest.stub_server import Stub, stub_server
+from tests.waiting import wait_until
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from maas_loadtest.report_model import Check, LoadReport, Status, Verdict
 from tests.loadtest.commands import Ended, run, written
 from tests.loadtest.html_text import Page
 from tests.loadtest.made_reports import Made
-from tests.loadtest.running import is_alive, locusts_of, wait_until
+from tests.loadtest.running import locusts_of
 from tests.loadtest.stub_server import MODEL, stub_server
+from tests.waiting import has_ended, wait_until
 
 BOUNDS = Bounds(start_per_s=50.0, lowest_per_s=1.0, highest_per_s=10_000.0, resolution=0.05)
 
@@ -257,13 +258,13 @@ def test_sigterm_ends_the_load_test_under_way_too(tmp_path: Path) -> None:
     with stub_server() as stub:
         command = [sys.executable, "-m", "maas_core", "load", "peak", *options, "--url", stub.http, "--model", MODEL]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            wait_until(lambda: stub.requests() > 20)
+            wait_until(lambda: stub.requests() > 20, "20 requests")
             descendants = locusts_of(process)
             process.send_signal(signal.SIGTERM)
             out, error = process.communicate(timeout=120)
     assert process.returncode == 4
     assert len(descendants) >= 2
-    assert not any(map(is_alive, descendants))
+    assert all(map(has_ended, descendants))
     assert f"written: {tmp_path / 'peak.html'}" in out
     assert "interrupted" in Page((tmp_path / "peak.html").read_text()).text
     assert "Traceback" not in error

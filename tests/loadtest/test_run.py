@@ -26,8 +26,9 @@ from maas_loadtest.validity import NotValid
 from tests.conftest import ROOT
 from tests.loadtest.commands import run
 from tests.loadtest.made_reports import Made
-from tests.loadtest.running import SHORT, Ran, is_alive, load, loading, locusts_of, wait_until
+from tests.loadtest.running import SHORT, Ran, load, loading, locusts_of
 from tests.loadtest.stub_server import MODEL, Stub, stub_server
+from tests.waiting import has_ended, wait_until
 
 DELAY_MS = 10
 KEY = "not-for-everybody"
@@ -180,11 +181,11 @@ class TestWhatTheServerDoes:
             stub_server() as frozen,
             loading(tmp_path, "steady", "--url", frozen.http, "--model", MODEL, "--rate", "50", *LONGER) as process,
         ):
-            wait_until(lambda: requests_at(frozen) > 70)
+            wait_until(lambda: requests_at(frozen) > 70, "70 requests")
             before = requests_at(frozen)
             frozen.freeze(1.0)
             # 50 were due meanwhile, and are answered before any that came later.
-            wait_until(lambda: requests_at(frozen) > before + 100)
+            wait_until(lambda: requests_at(frozen) > before + 100, "100 more requests")
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=60)
         response = decode(Ran(0, "", "", tmp_path).report.response.histogram)
@@ -273,7 +274,7 @@ class TestAnEndBeforeItsTime:
         before = requests_at(stub)
         arguments = ("--url", stub.grpc, "--model", MODEL, "--rate", "40", "--warmup", "0")
         with loading(tmp_path, "server", *arguments) as process:
-            wait_until(lambda: requests_at(stub) > before + 80)
+            wait_until(lambda: requests_at(stub) > before + 80, "80 more requests")
             process.send_signal(signal.SIGINT)
             _, error = process.communicate(timeout=60)
         ran = Ran(process.returncode, "", error, tmp_path)
@@ -287,7 +288,7 @@ class TestAnEndBeforeItsTime:
         before = requests_at(stub)
         arguments = ("--url", stub.http, "--model", MODEL, "--rate", "40", "--processes", "2", "--warmup", "0")
         with loading(tmp_path, "server", *arguments) as process:
-            wait_until(lambda: requests_at(stub) > before + 40)
+            wait_until(lambda: requests_at(stub) > before + 40, "40 more requests")
             locusts = locusts_of(process)
             os.kill(locusts[-1], signal.SIGKILL)
             _, error = process.communicate(timeout=60)
@@ -296,18 +297,18 @@ class TestAnEndBeforeItsTime:
         assert "got lost the worker" in ran.reasons
         assert ran.report.totals.answered > 20
         assert "Traceback" not in error
-        assert not any(map(is_alive, locusts))
+        assert all(map(has_ended, locusts))
 
     @pytest.mark.slow
     def test_who_wanted_the_load_is_killed_and_the_load_ends(self, stub: Stub, tmp_path: Path) -> None:
         before = requests_at(stub)
         arguments = ("--url", stub.http, "--model", MODEL, "--rate", "40", "--warmup", "0")
         with loading(tmp_path, "server", *arguments) as process:
-            wait_until(lambda: requests_at(stub) > before + 20)
+            wait_until(lambda: requests_at(stub) > before + 20, "20 more requests")
             locusts = locusts_of(process)
             process.kill()
             process.communicate(timeout=60)
-            wait_until(lambda: not any(map(is_alive, locusts)), timeout_s=30)
+            wait_until(lambda: all(map(has_ended, locusts)), "the end of Locust", timeout_s=30)
         sent = requests_at(stub)
         assert sent > before + 20
         # At 40 a second, one that still sent would be seen.

@@ -12,13 +12,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from tests.waiting import EVENT_TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -43,7 +43,6 @@ class TritonPythonModel:
             responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("y", x * FACTOR)]))
         return responses
 """
-EVENT_TIMEOUT_S = 60.0
 
 
 def write_model(
@@ -97,13 +96,6 @@ def stubs_of(triton_pid: int, instance: str) -> list[psutil.Process]:
             if instance in child.cmdline():
                 found.append(child)
     return found
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = EVENT_TIMEOUT_S) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        time.sleep(0.05)
 
 
 @dataclass

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.server.serving import ROOT, ask, stubs_of, wait_until, write_model
+from tests.server.serving import ROOT, ask, stubs_of, write_model
+from tests.waiting import has_ended, wait_until
 
 from maas_core.errors import PortTaken
 from maas_server import guard
@@ -20,10 +21,6 @@ from maas_server.embedded import embedded_triton
 from maas_server.errors import NothingToServe, StartFailed, TritonNotFound
 from maas_server.guard import SHARED_MEMORY
 from maas_server.triton_http import TritonHttp, TritonRefused
-
-
-def _running(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def test_serves_what_loads_and_tells_why_the_rest_does_not(tmp_path: Path) -> None:
@@ -40,8 +37,8 @@ def test_serves_what_loads_and_tells_why_the_rest_does_not(tmp_path: Path) -> No
         stub = stubs_of(server.pid, "double_0_0")[0]
         runtime_dir = Path(psutil.Process(server.pid).cmdline()[1].partition("=")[2]).parent
         assert runtime_dir.stat().st_mode & 0o777 == 0o700
-    assert not _running(server.pid)
-    assert not _running(stub.pid)
+    assert has_ended(server.pid)
+    assert has_ended(stub.pid)
     assert not runtime_dir.exists()
     assert "successfully loaded 'double'" in log.read_text()
 
@@ -86,7 +83,7 @@ def test_dies_with_a_killed_parent_and_leaves_nothing(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     for pid in (server_pid, *(stub.pid for stub in stubs)):
-        wait_until(lambda pid=pid: not _running(pid), f"process {pid} ends")
+        wait_until(lambda pid=pid: has_ended(pid), f"process {pid} ends")
     wait_until(lambda: not list(SHARED_MEMORY.glob(f"maas_{parent.pid}.*")), "the shared memory is removed")
     temporary = Path(tempfile.gettempdir())
     wait_until(lambda: not list(temporary.glob(f"maas-serve-{parent.pid}.*")), "the runtime folder is removed")

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.server.serving import ask, stubs_of, wait_until, write_model
+from tests.server.serving import ask, stubs_of, write_model
+from tests.waiting import wait_until
 
 from maas_server.embedded import EmbeddedTriton, embedded_triton
 from maas_server.stub_guard import Moment, StallGuard, Teller, Told, guard_model

@@ -21,9 +21,9 @@ from tests.server.serving import (
     ask_until_answered,
     start_serving,
     stubs_of,
-    wait_until,
     write_model,
 )
+from tests.waiting import has_ended, wait_until
 from tritonclient.utils import InferenceServerException
 
 from maas_server.guard import SHARED_MEMORY
@@ -143,7 +143,7 @@ def test_a_stopped_stub_is_replaced_and_its_caller_is_told(shared: Serving) -> N
         with pytest.raises(RuntimeError, match="not healthy"):
             caught.result(timeout=60)
     assert ask(shared.http, "triple") == [0.0, 3.0]
-    assert not psutil.pid_exists(stub.pid) or stub.status() == psutil.STATUS_ZOMBIE
+    assert has_ended(stub.pid)
 
 
 def test_the_other_instance_serves_while_one_is_replaced(shared: Serving) -> None:
@@ -184,7 +184,7 @@ def test_what_a_replaced_model_held_is_given_back(serve: Serve, tmp_path: Path) 
         serving.event("reloaded")
         failures = [call.exception() for call in calls if call.exception() is not None]
     assert failures, "no request met the dead stub: the case was not made"
-    wait_until(lambda: not second.is_running() or second.status() == psutil.STATUS_ZOMBIE, "the other instance ends")
+    wait_until(lambda: has_ended(second.pid), "the other instance ends")
     regions = f"maas_{serving.process.pid}.*"
     wait_until(lambda: len(list(SHARED_MEMORY.glob(regions))) == 2, "the shared memory of two instances is left")
     assert ask(serving.http, "double") == [0.0, 2.0]

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.server.serving import Serving, ask, ask_until_answered, stubs_of, wait_until, write_model
+from tests.server.serving import Serving, ask, ask_until_answered, stubs_of, write_model
+from tests.waiting import wait_until
 
 from maas_server.guard import SHARED_MEMORY
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-from tests.server.serving import Serving, ask, ask_until_answered, stubs_of, wait_until, write_model
+from tests.server.serving import Serving, ask, ask_until_answered, stubs_of, write_model
+from tests.waiting import wait_until
 
 Serve = Callable[..., Serving]
 _BROKEN = "\nimport no_such_package\n"
