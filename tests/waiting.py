@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psutil
 
-EVENT_TIMEOUT_S = 60.0
+EVENT_TIMEOUT_S = 150.0
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float = EVENT_TIMEOUT_S) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 Signature = frozenset[tuple[str, int, int]]
@@ -33,12 +35,15 @@ class RepositoryWatch:
         return True
 
     def _look(self) -> Signature:
+        # os.walk passes over a folder that is removed while it looks; Path.glob raises FileNotFoundError there.
+        _, models, _ = next(os.walk(self._repository), ("", [], []))
         found = set()
-        for path in self._repository.glob("[!.]*/**/*"):
-            try:
-                status = path.stat()
-            except FileNotFoundError:
+        for model in models:
+            if model.startswith("."):
                 continue
-            if path.is_file():
-                found.add((str(path), status.st_size, status.st_mtime_ns))
+            for folder, _, names in os.walk(self._repository / model):
+                for path in (Path(folder, name) for name in names):
+                    with contextlib.suppress(OSError):
+                        status = path.stat()
+                        found.add((str(path), status.st_size, status.st_mtime_ns))
         return frozenset(found)

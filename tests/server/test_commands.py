@@ -13,11 +13,18 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.server.serving import Serving, ask, write_model
+from tests.waiting import wait_until
 
 from maas_server import doctor, environment
 from maas_server.doctor import Finding, examine
+from maas_server.triton_http import TritonHttp
 
 Maas = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def _inferences(serving: Serving, model: str) -> int:
+    figures = TritonHttp(serving.http.removeprefix("http://")).statistics()
+    return next(int(entry["inference_count"]) for entry in figures if entry["name"] == model)
 
 
 def test_status_tells_what_is_served_and_what_fails(serve: Callable[..., Serving], maas: Maas, tmp_path: Path) -> None:
@@ -26,6 +33,7 @@ def test_status_tells_what_is_served_and_what_fails(serve: Callable[..., Serving
     serving = serve(tmp_path / "models")
     for _ in range(30):
         ask(serving.http, "double")
+    wait_until(lambda: _inferences(serving, "double") == 30, "Triton counts after it has answered")
     words = maas("status", build=serving.build)
     assert words.returncode == 1, "a model that should serve does not"
     assert "double 1 since 20" in words.stdout

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import socket
 import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -335,6 +337,26 @@ def test_a_change_counts_when_it_has_settled(tmp_path: Path) -> None:
     (tmp_path / ".maas").mkdir()
     (tmp_path / ".maas" / "staged").write_bytes(b"x")
     assert not any(watch.has_settled_change() for _ in range(3)), "staging is no change"
+
+
+def test_what_is_removed_while_it_is_looked_at_is_passed_over(tmp_path: Path) -> None:
+    watch, stop = RepositoryWatch(tmp_path), threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            folder = tmp_path / "model" / "1" / "folder" / "below"
+            folder.mkdir(parents=True)
+            (folder / "file").touch()
+            shutil.rmtree(tmp_path / "model")
+
+    with ThreadPoolExecutor() as pool:
+        coming = pool.submit(come_and_go)
+        try:
+            for _ in range(500):
+                watch.has_settled_change()
+        finally:
+            stop.set()
+        coming.result()
 
 
 def test_an_ensemble_brings_its_steps(tmp_path: Path) -> None:

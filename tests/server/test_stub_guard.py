@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -21,6 +23,7 @@ from tests.waiting import wait_until
 from maas_server.embedded import EmbeddedTriton, embedded_triton
 from maas_server.stub_guard import Moment, StallGuard, Teller, Told, guard_model
 
+_STOOD_STILL_S = 0.7
 _DOUBLED = """
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor("y", x * FACTOR)])
@@ -97,8 +100,32 @@ def answers_of(server: EmbeddedTriton, x: tuple[float, float], tmp_path: Path) -
     return thread, found
 
 
+@contextlib.contextmanager
+def only_where_time_passes_evenly() -> Iterator[None]:
+    """Skips the test if it failed while the whole machine stood still: then the guard was right to end a process."""
+    longest, over = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            began = time.monotonic()
+            time.sleep(0.02)
+            longest[0] = max(longest[0], time.monotonic() - began)
+
+    with ThreadPoolExecutor() as pool:
+        watching = pool.submit(watch)
+        try:
+            yield
+        except RuntimeError as error:
+            if "is not healthy" in str(error) and longest[0] > _STOOD_STILL_S:
+                pytest.skip(f"this machine stood still for {longest[0]:.2f} s")
+            raise
+        finally:
+            over.set()
+            watching.result()
+
+
 def test_nobody_gets_the_answer_of_a_call_that_was_given_up(server: EmbeddedTriton, tmp_path: Path) -> None:
-    thread, first = answers_of(server, (1.0, 100.0), tmp_path)
+    thread, first = answers_of(server, (5.0, 100.0), tmp_path)
     stand_still(server, 2.0)
     thread.join(30)
     assert "is not healthy" in str(first[0])
@@ -120,20 +147,24 @@ def test_a_short_standstill_costs_nothing_but_time(server: EmbeddedTriton, tmp_p
 
 def test_a_standstill_without_a_request_ends_nothing(server: EmbeddedTriton) -> None:
     stand_still(server, 1.5)
-    time.sleep(2.0)
+    time.sleep(4.0)
     assert ask(server.http_url, "double", (0.0, 1.0)) == [0.0, 2.0]
 
 
 def test_a_model_that_waits_or_computes_for_long_is_left_alone(server: EmbeddedTriton) -> None:
-    assert ask(server.http_url, "double", (2.0, 1.0)) == [4.0, 2.0]
-    assert ask(server.http_url, "busy", (1.0, 1.0)) == [2.0, 2.0]
+    with only_where_time_passes_evenly():
+        assert ask(server.http_url, "double", (2.0, 1.0)) == [4.0, 2.0]
+        assert ask(server.http_url, "busy", (1.0, 1.0)) == [2.0, 2.0]
 
 
 def test_every_kind_of_execute_is_taken(tmp_path: Path) -> None:
     write_model(tmp_path / "repository", "blocks", more=_KEEPS_THE_GIL_AND_BLOCKS)
     write_model(tmp_path / "repository", "asynchronous", more=_ASYNCHRONOUS)
     write_model(tmp_path / "repository", "static", more=_STATIC)
-    with embedded_triton(tmp_path / "repository", log_path=tmp_path / "log", stop_timeout_s=1.0) as server:
+    with (
+        embedded_triton(tmp_path / "repository", log_path=tmp_path / "log", stop_timeout_s=1.0) as server,
+        only_where_time_passes_evenly(),
+    ):
         for model in ("blocks", "asynchronous", "static"):
             assert ask(server.http_url, model, (0.5, 1.0)) == [1.0, 2.0], model
     assert "Traceback" not in (tmp_path / "log").read_text()
@@ -160,7 +191,8 @@ def test_a_model_that_computes_in_a_crowd_is_left_alone(server: EmbeddedTriton, 
     (stub,) = stubs_of(server.pid, "busy_0_0")
     for thread in stub.threads():
         os.sched_setaffinity(thread.id, crowd)
-    assert ask(server.http_url, "busy", (0.5, 1.0)) == [1.0, 2.0]
+    with only_where_time_passes_evenly():
+        assert ask(server.http_url, "busy", (0.5, 1.0)) == [1.0, 2.0]
 
 
 class Clocks:
