@@ -26,7 +26,8 @@ from backend_models import (
 )
 from tritonclient.utils import InferenceServerException
 
-GATHER_FOR = "dynamic_batching { max_queue_delay_microseconds: 300000 }"
+GATHER_THREE = "dynamic_batching { preferred_batch_size: [3] max_queue_delay_microseconds: 20000000 }"
+"""A batch of three requests runs at once, fewer wait for the others."""
 
 CALLER = """
 import triton_python_backend_utils as pb_utils
@@ -74,7 +75,7 @@ def write(repository: Path) -> None:
         "ragged",
         ragged_graph(),
         config(
-            max_batch_size=8,
+            max_batch_size=3,
             inputs=[tensor("x", "FP32", [-1], "allow_ragged_batch: true")],
             outputs=[tensor("flat", "FP32", [-1]), tensor("count", "FP32", [1]), tensor("end", "INT32", [1])],
             more="""
@@ -84,7 +85,7 @@ def write(repository: Path) -> None:
                 }
                 batch_output { kind: BATCH_SCATTER_WITH_INPUT_SHAPE target_name: "flat" source_input: "x" }
             """
-            + GATHER_FOR,
+            + GATHER_THREE,
         ),
     )
     warm = warm_up(batch_size=2, size=3)

@@ -22,16 +22,20 @@ from backend_models import (
 from tritonclient.utils import InferenceServerException
 
 GATHER_FOR = "dynamic_batching { max_queue_delay_microseconds: 300000 }"
-"""Long enough for all requests of :func:`infer_at_once` to arrive."""
+"""Long enough for all requests of :func:`infer_at_once` to arrive, nearly always."""
+
+
+def gather(rows: int) -> str:
+    """For a model whose runs are counted: a batch of so many rows runs at once, fewer rows wait for the others."""
+    return f"dynamic_batching {{ preferred_batch_size: [{rows}] max_queue_delay_microseconds: 20000000 }}"
 
 
 def write(repository: Path) -> None:
     pair = {"inputs": [tensor("a", "FP32", [-1]), tensor("b", "FP32", [-1])]}
     both = [tensor("total", "FP32", [-1]), tensor("difference", "FP32", [-1])]
-    for name in ("pair", "counted_pair"):
-        write_model(
-            repository, name, sum_and_difference(), config(max_batch_size=8, outputs=both, more=GATHER_FOR, **pair)
-        )
+    for name, rows, gathering in (("pair", 8, GATHER_FOR), ("counted_pair", 7, gather(7))):
+        text = config(max_batch_size=rows, outputs=both, more=gathering, **pair)
+        write_model(repository, name, sum_and_difference(), text)
     write_model(repository, "pair_alone", sum_and_difference(("n",)), config(outputs=both, **pair))
     # The configuration shows only one of the graph's outputs.
     write_model(repository, "half_shown", sum_and_difference(), config(max_batch_size=8, outputs=both[1:], **pair))
@@ -40,7 +44,7 @@ def write(repository: Path) -> None:
         "counted_lookup",
         lookup(),
         config(
-            max_batch_size=8, inputs=[tensor("x", "INT64", [1])], outputs=[tensor("y", "FP32", [1])], more=GATHER_FOR
+            max_batch_size=4, inputs=[tensor("x", "INT64", [1])], outputs=[tensor("y", "FP32", [1])], more=gather(4)
         ),
     )
     write_model(
@@ -157,7 +161,8 @@ def test_a_failing_request_does_not_fail_its_batch_mates(served: Any) -> None:
     # A row that failed is not counted.
     assert served.executions("counted_lookup", rows=3)[1] == 1, "the requests did not share a batch"
     with pytest.raises(InferenceServerException) as caught:
-        served.infer("counted_lookup", {"x": row(99, dtype=np.int64)}, protocol="http")
+        # So many rows that they wait for no others.
+        served.infer("counted_lookup", {"x": np.full((4, 1), 99)}, protocol="http")
     assert caught.value.status() == "400"
 
 

@@ -144,7 +144,9 @@ def write_catalogue(folder: Path) -> None:
     found = tensor("output", "boxes", "FP32", "[-1, 4]") + tensor("output", "count", "INT32", "[1]")
     picture = tensor("input", "picture", "BYTES", "[1]")
     write_model(folder, "scene", f"max_batch_size: 8\n{picture}{_LABELS}{_ERROR}{found}", _SCENES)
-    batching = f"sequence_batching {{ oldest {{ max_candidate_sequences: 8 }} {_START} }}\n"
+    # Programs start between two steps, and those that only cause an error never end their sequence.
+    idle = "max_sequence_idle_microseconds: 60000000"
+    batching = f"sequence_batching {{ {idle} oldest {{ max_candidate_sequences: 64 }} {_START} }}\n"
     write_model(folder, "share_state", f"max_batch_size: 8\n{_FORECAST}{batching}", _SHARES)
     _write_ensemble(folder, "share", "share_state")
     options = tensor("input", "max_tokens", "INT32", "[1]", optional=True) + tensor(

@@ -84,7 +84,8 @@ class Scripted:
 
     Attributes:
         url: for a client.
-        replies: taken one after another for each inference; the last one stays.
+        replies: taken one after another for each inference; the last one stays. One may be a function that gives it,
+            called when it is its turn.
         asked: the inference requests that came, as bytes of the body or as messages.
         width: of the input's rows.
         digest: of the only version, as a view's configuration tells it.
@@ -123,7 +124,8 @@ class Scripted:
         return http(json.dumps({"error": text}).encode(), 400)
 
     def next_reply(self) -> Any:
-        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        return reply() if callable(reply) else reply
 
     def version_asked(self, number: int) -> str:
         """The version in the path or the message of an inference."""

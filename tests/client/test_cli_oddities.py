@@ -191,6 +191,11 @@ def test_ctrl_c_ends_a_measurement_while_it_warms_up(fake: FakeTransport) -> Non
     fake.answer("m", {"y": [[1, 2]]}, delay_s=0.01)
     with Client("http://anywhere", transport=fake) as client:
         aim = Aim(client.describe("m"), [{"x": [[1, 2]]}])
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-        with pytest.raises(KeyboardInterrupt):
+
+        def measure_until_ctrl_c() -> None:
+            # Started outside of pytest.raises, a signal that comes too early would end all tests of this process.
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
             measure(client, aim, 2, warmup_s=600, seconds=600)
+
+        with pytest.raises(KeyboardInterrupt):
+            measure_until_ctrl_c()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import socket
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from maas_client import (
     Retry,
     UnavailableError,
     UnreachableError,
+    _endpoints,
 )
 from maas_client._deadline import Deadline
 from maas_client._retry import is_transient
@@ -33,9 +33,29 @@ Connect = Callable[..., Any]
 QUICK = Retry(attempts=3, base_s=0.01, max_s=0.01)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+@pytest.fixture
+def dead_url(way: str) -> Iterator[str]:
+    """Where nobody listens, and nobody else can either: other test processes look for free ports too."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"{way.removesuffix('-async')}://127.0.0.1:{bound.getsockname()[1]}"
+
+
+class Clock:
+    """In place of the module ``time``, for circuits whose server is tried again when the test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(_endpoints, "time", clock)
+    return clock
 
 
 @pytest.mark.parametrize(
@@ -120,30 +140,31 @@ def test_one_deadline_holds_over_all_attempts(scripted: Scripted, connect: Conne
     scripted.replies = [scripted.busy(), "stall"]
     with connect(scripted.url, retry=QUICK) as client:
         client.describe("m")
-        with pytest.raises(DeadlineExceededError, match=r"within 0\.5 s"):
-            client.infer("m", x=ONES, timeout_s=0.5)
+        with pytest.raises(DeadlineExceededError, match="within 3 s"):
+            client.infer("m", x=ONES, timeout_s=3)
     assert len(scripted.asked) == 2
 
 
-def test_a_server_that_does_not_answer_is_left_alone_and_found_again(connect: Connect, way: str) -> None:
-    protocol = way.removesuffix("-async")
-    url = f"{protocol}://127.0.0.1:{free_port()}"
-    with connect(url, retry=None, breaker=Breaker(failures=2, open_s=0.2)) as client:
+def test_a_server_that_does_not_answer_is_left_alone_and_found_again(
+    connect: Connect, dead_url: str, clock: Clock
+) -> None:
+    with connect(dead_url, retry=None, breaker=Breaker(failures=2, open_s=0.2)) as client:
         for _ in range(2):
             with pytest.raises(UnreachableError):
                 client.describe("m")
-        with pytest.raises(CircuitOpenError, match=url):
+        with pytest.raises(CircuitOpenError, match=dead_url):
             client.describe("m")
         assert not client.is_ready()
-        time.sleep(0.25)
+        clock.now_s += 0.25
         with pytest.raises(UnreachableError):
             client.describe("m")
 
 
-def test_calls_go_round_over_the_servers_that_answer(connect: Connect, way: str, urls: dict[str, str]) -> None:
-    protocol = way.removesuffix("-async")
-    dead = f"{protocol}://127.0.0.1:{free_port()}"
-    with connect([dead, urls[protocol]], retry=QUICK, breaker=Breaker(failures=2, open_s=60)) as client:
+def test_calls_go_round_over_the_servers_that_answer(
+    connect: Connect, way: str, dead_url: str, urls: dict[str, str]
+) -> None:
+    alive = urls[way.removesuffix("-async")]
+    with connect([dead_url, alive], retry=QUICK, breaker=Breaker(failures=2, open_s=60)) as client:
         answers = [client.infer("small", x=[[[1, 2, 3]]]) for _ in range(8)]
         assert client.is_ready()
     assert all(answer["y"].tolist() == [[[1, 2, 3]]] for answer in answers)
@@ -151,7 +172,7 @@ def test_calls_go_round_over_the_servers_that_answer(connect: Connect, way: str,
 
 
 def test_a_server_that_came_back_is_asked_if_it_is_ready_before_it_gets_calls(
-    scripted: Scripted, connect: Connect
+    scripted: Scripted, connect: Connect, clock: Clock
 ) -> None:
     scripted.replies = [scripted.busy(), scripted.good()]
     with connect(scripted.url, retry=None, breaker=Breaker(failures=1, open_s=0.1)) as client:
@@ -160,11 +181,11 @@ def test_a_server_that_came_back_is_asked_if_it_is_ready_before_it_gets_calls(
             client.infer("m", x=ONES)
         with pytest.raises(CircuitOpenError):
             client.infer("m", x=ONES)
-        time.sleep(0.15)
+        clock.now_s += 0.15
         scripted.ready = False
         with pytest.raises(UnavailableError, match="not ready"):
             client.infer("m", x=ONES)
-        time.sleep(0.15)
+        clock.now_s += 0.15
         scripted.ready = True
         np.testing.assert_array_equal(client.infer("m", x=ONES)["y"], ONES)
     assert len(scripted.asked) == 2

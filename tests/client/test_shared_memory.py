@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maas_client import Client, DeadlineExceededError, RefusedValueError, _regions
+from maas_client import Client, DeadlineExceededError, RefusedValueError, _regions, _shared_memory
 from tests.client.repository import tensor, write_model
 from tests.client.ways import open_client
 from tests.waiting import wait_until
@@ -53,8 +53,29 @@ class TritonPythonModel:
 
 @pytest.fixture(scope="module")
 def signals(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the model says that it has begun, and is told to come to an end."""
-    return tmp_path_factory.mktemp("signals")
+    """A folder in which the model says that it has begun, and is told to come to an end: at once, but in `held`."""
+    folder = tmp_path_factory.mktemp("signals")
+    (folder / "let go").touch()
+    return folder
+
+
+@contextlib.contextmanager
+def held(signals: Path) -> Iterator[Path]:
+    """A request for 60 seconds ends when the file that this gives is there, at the latest where the block ends."""
+    let_go = signals / "let go"
+    (signals / "begun").unlink(missing_ok=True)
+    let_go.unlink()
+    try:
+        yield let_go
+    finally:
+        let_go.touch()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that close wait for a Triton that is slow to release its requests."""
+    monkeypatch.setattr(_shared_memory, "_CLOSE_S", 30.0)
+    monkeypatch.setattr(_shared_memory, "_IN_USE_PAUSES_S", (0.05,) * 500)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +125,6 @@ def forget_all(server: Any) -> None:
 @contextlib.contextmanager
 def request_that_uses(server: Any, region: str, signals: Path) -> Iterator[Path]:
     """Lets somebody else's request read its input in this region until the file that this gives is there."""
-    let_go = signals / "let go"
     x = rows(1)
     x[0, 0] = 60
     with Path("/dev/shm", region).open("r+b") as file:  # noqa: S108
@@ -116,15 +136,11 @@ def request_that_uses(server: Any, region: str, signals: Path) -> Iterator[Path]
     caller = threading.Thread(
         target=lambda: urllib.request.urlopen(f"http://{server.http_url}/v2/models/open/infer", body, 30).close()
     )
-    (signals / "begun").unlink(missing_ok=True)
-    caller.start()
-    try:
+    with held(signals) as let_go:
+        caller.start()
         wait_until((signals / "begun").exists, "the request has begun")
         yield let_go
-    finally:
-        let_go.touch()
-        caller.join(30)
-        let_go.unlink()
+    caller.join(30)
 
 
 def test_answers_are_the_same_and_keep_their_values(client: Any) -> None:
@@ -166,8 +182,10 @@ def test_a_region_that_the_server_is_still_using_is_forgotten_when_the_client_cl
         (name,) = own_regions()
         assert name in registered(server)
         with request_that_uses(server, name, signals) as let_go:
-            threading.Timer(0.02, let_go.touch).start()
+            timer = threading.Timer(0.02, let_go.touch)
+            timer.start()
             client.close()
+            timer.join()
             assert name not in registered(server)
     assert own_regions() == []
 
@@ -198,12 +216,12 @@ def test_a_server_that_forgot_the_region_is_told_of_a_new_one(client: Any, serve
     assert len(own_regions()) == 1
 
 
-def test_a_region_that_the_server_may_still_write_into_is_not_used_again(client: Any) -> None:
+def test_a_region_that_the_server_may_still_write_into_is_not_used_again(client: Any, signals: Path) -> None:
     client.infer("fixed", x=rows(1), via=SHARED)
     before = len(own_regions())
     slow = rows(1)
-    slow[0, 0] = 1.0
-    with pytest.raises(DeadlineExceededError):
+    slow[0, 0] = 60
+    with held(signals), pytest.raises(DeadlineExceededError):
         client.infer("fixed", x=slow, via=SHARED, timeout_s=0.2)
     np.testing.assert_array_equal(client.infer("fixed", x=rows(1), via=SHARED)["y"], rows(1))
     assert len(own_regions()) == before + 1
@@ -262,37 +280,46 @@ def test_another_way_is_refused(client: Any) -> None:
 
 
 _CALLER = """
-import sys, threading, time, numpy as np
+import os, sys, threading, time, numpy as np
+from pathlib import Path
 from maas_client import Client
-client = Client(sys.argv[1])
+url, how, signals = sys.argv[1:]
+client = Client(url)
 x = np.full((1, 1000), -1, np.float32)
 client.infer("fixed", x=x, via="system_shared_memory")
-if sys.argv[2] == "busy":
-    x[0, 0] = 2
+if how == "busy":
+    x[0, 0] = 60
     call = dict(x=x, via="system_shared_memory")
-    threading.Thread(target=client.infer, args=("fixed",), kwargs=call, daemon=True).start()
-    time.sleep(0.5)
-print("called", flush=True)
-if sys.argv[2] != "leave":
+    busy = threading.Thread(target=client.infer, args=("fixed",), kwargs=call, daemon=True)
+    busy.start()
+    while busy.is_alive() and not Path(signals, "begun").exists():
+        time.sleep(0.02)
+(region,) = Path("/dev/shm").glob(f"maas_client_{os.getpid()}.*")
+print(region.name, flush=True)
+if how != "leave":
     sys.stdin.read()
 """
 
 
-def call_and_die(url: str, how: str) -> int:
+def call_and_die(url: str, how: str, signals: Path) -> tuple[int, str]:
+    """The process that is gone, and its region, told by itself: what it left, any other process may remove."""
     caller = subprocess.Popen(
-        [sys.executable, "-c", _CALLER, url, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _CALLER, url, how, str(signals)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert caller.stdout is not None
-    assert caller.stdout.readline() == "called\n"
+    name = caller.stdout.readline().strip()
+    assert name
     if how != "leave":
         caller.send_signal(signal.SIGKILL)
     caller.communicate(timeout=60)
-    return caller.pid
+    return caller.pid, name
 
 
-def test_what_a_killed_caller_left_is_removed_by_the_next_one(way: str, url: str, server: Any) -> None:
-    pid = call_and_die(url, "wait")
-    (name,) = own_regions(pid)
+def test_what_a_killed_caller_left_is_removed_by_the_next_one(way: str, url: str, server: Any, signals: Path) -> None:
+    pid, name = call_and_die(url, "wait", signals)
     assert name in registered(server)
     with open_client(way, url, timeout_s=30) as client:
         client.infer("fixed", x=rows(1), via=SHARED)
@@ -300,18 +327,18 @@ def test_what_a_killed_caller_left_is_removed_by_the_next_one(way: str, url: str
     assert name not in registered(server)
 
 
-def test_a_region_that_a_killed_caller_was_using_is_left_alone(server: Any) -> None:
-    pid = call_and_die(f"grpc://{server.grpc_url}", "busy")
-    (name,) = own_regions(pid)
-    with Client(f"grpc://{server.grpc_url}", timeout_s=30) as client:
+def test_a_region_that_a_killed_caller_was_using_is_left_alone(server: Any, signals: Path) -> None:
+    url = f"grpc://{server.grpc_url}"
+    with held(signals), Client(url, timeout_s=30) as client:
+        pid, name = call_and_die(url, "busy", signals)
         client.infer("open", x=rows(1), via=SHARED)
         assert own_regions(pid) == [name]
         assert name in registered(server)
     Path("/dev/shm", name).unlink()  # noqa: S108  # ten minutes later the next client would
 
 
-def test_a_caller_that_never_closed_leaves_no_name(url: str, way: str, server: Any) -> None:
-    pid = call_and_die(url, "leave")
+def test_a_caller_that_never_closed_leaves_no_name(url: str, way: str, server: Any, signals: Path) -> None:
+    pid, _ = call_and_die(url, "leave", signals)
     assert own_regions(pid) == []
     with open_client(way, url, timeout_s=30) as client:
         client.infer("fixed", x=rows(1), via=SHARED)

@@ -145,7 +145,7 @@ def test_a_stream_that_does_not_begin(scripted: Scripted, connect: Connect, repl
     with connect(scripted.url) as client:
         client.describe("m")
         with pytest.raises(kind):
-            next(client.stream("m", x=[[1, 1]], timeout_s=0.3))
+            next(client.stream("m", x=[[1, 1]], timeout_s=0.3 if reply == "stall" else 20))
 
 
 def test_no_server(connect: Connect, way: str) -> None:
