@@ -41,6 +41,13 @@ class Journey:
         for model in models:
             shutil.copytree(self.bundle(model), build / "bundles" / model / self.bundle(model).name)
 
+    def copy_weights(self, build: Path, *models: str) -> None:
+        """Copies of trained weights into a build folder that a test may spoil."""
+        for model in models:
+            # The journeys of other test processes write `latest` anew meanwhile, beside it under a name that goes away.
+            temporary = shutil.ignore_patterns(".*")
+            shutil.copytree(self.build / "weights" / model, build / "weights" / model, ignore=temporary)
+
 
 Maas = Callable[..., subprocess.CompletedProcess[str]]
 

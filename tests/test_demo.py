@@ -24,7 +24,7 @@ GONE_AFTER_S = 20.0
 @pytest.fixture
 def build(journey: Journey, tmp_path: Path) -> Path:
     """A build folder with trained weights and verified bundles, as after a first demo."""
-    shutil.copytree(journey.build / "weights", tmp_path / "build" / "weights")
+    journey.copy_weights(tmp_path / "build", "digits_cnn")
     journey.copy_bundles(tmp_path / "build", *JOURNEY)
     return tmp_path / "build"
 
@@ -77,6 +77,20 @@ def test_the_demo_reads_pictures_and_leaves_nothing_behind(build: Path, reposito
     assert re.search(r"(9|10) of 10 pictures that training never saw", output)
     assert "0_pen_dark-on-light.png" in output
     assert_nothing_left(build)
+
+
+def test_ctrl_c_while_the_program_is_imported_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "maas_core", "--help"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 @pytest.mark.parametrize(

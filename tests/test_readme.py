@@ -36,7 +36,7 @@ def clone(journey: Journey, tmp_path: Path) -> Path:
     """As a fresh clone, but with the weights and bundles of the journey, so that nothing is trained twice."""
     shutil.copytree(ROOT / "model_repository", tmp_path / "model_repository", ignore=shutil.ignore_patterns("[0-9]*"))
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    shutil.copytree(journey.build / "weights", tmp_path / "build" / "weights")
+    journey.copy_weights(tmp_path / "build", "digits_cnn")
     journey.copy_bundles(tmp_path / "build", *JOURNEY)
     return tmp_path
 

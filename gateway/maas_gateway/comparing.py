@@ -123,11 +123,19 @@ class Comparer:
         }
         with self._lock:
             line["not_compared"] = self._not_compared
-            if self._path.exists() and self._path.stat().st_size > _LARGEST_FILE_BYTES:
-                self._path.replace(self._path.with_name(self._path.name + ".1"))
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            self._not_compared = 0
+            try:
+                self._append(json.dumps(line) + "\n")
+            except OSError:
+                # E.g. on a full disk. Before anybody else writes: the next line that can be written tells.
+                self._not_compared += 1
+            else:
+                self._not_compared = 0
+
+    def _append(self, line: str) -> None:
+        if self._path.exists() and self._path.stat().st_size > _LARGEST_FILE_BYTES:
+            self._path.replace(self._path.with_name(self._path.name + ".1"))
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line)
 
 
 def _ask_http(address: str, request: Mirrored) -> Answer:

@@ -22,6 +22,8 @@ from maas_gateway.clusters import Protocol
 from maas_gateway.comparing import GRPC_INFER, Comparer, Mirrored
 
 _MOST_WAITING = 64
+_BACKLOG = 128
+"""Connections that may wait to be accepted. Envoy gives one up after a second, and with it what it would mirror."""
 _WORKERS = 2
 _LAST_CHUNK = 0
 
@@ -77,12 +79,13 @@ class ComparisonSink:
             try:
                 self._comparer.compare(request)
             except OSError:
-                # The line could not be written, e.g. on a full disk: the next one that can be tells.
+                # No file can be opened any more: the next line that can be written tells.
                 self._comparer.not_compared()
 
 
 class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = _BACKLOG
 
     def __init__(self, take: Callable[[Mirrored], None]) -> None:
         super().__init__((LOOPBACK, 0), _HttpHandler)

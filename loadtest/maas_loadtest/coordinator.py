@@ -19,7 +19,7 @@ from maas_core.errors import ExitCode
 from maas_loadtest.arrivals import MAX_REQUESTS
 from maas_loadtest.job import Job, make_job
 from maas_loadtest.prepared import to_message
-from maas_loadtest.report_builder import Observed, build_report
+from maas_loadtest.report_builder import Observed, agreements, build_report
 from maas_loadtest.report_files import check_writable, write_report
 from maas_loadtest.scenario import Scenario
 from maas_loadtest.server_figures import Snapshot, Statistics, StatisticsFailed, snapshot, statistics_of
@@ -182,8 +182,8 @@ class Coordinator:
             self._conclude(job, "a worker did not become ready")
             return
         self._take_snapshot(job)
-        self._settle(job)
         # Requests of the warm-up may be counted shortly after their answers.
+        self._settle(job)
         del self._snapshots[:-1]
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._began_at = time.monotonic() + _BEGIN_IN_S
@@ -263,15 +263,18 @@ class Coordinator:
         self._snapshots.append((max(0.0, time.monotonic() - self._began_at) if self._began_at else 0.0, counters))
 
     def _settle(self, job: Job) -> None:
-        """The last snapshot is the first one that no further request changes."""
+        """The last snapshot is one after which no request of before is counted."""
         if not self._snapshots:
             return
+        before = len(self._snapshots)
         for _ in range(_SETTLE_POLLS):
-            self._take_snapshot(job)
-            is_settled = len(self._snapshots) > 1 and self._snapshots[-1][1] == self._snapshots[-2][1]
-            if is_settled and not self._statistics_note:
-                return
+            # Two snapshots of the moment of the last answer may both come before it is counted.
             gevent.sleep(_POLL_S)
+            self._take_snapshot(job)
+            last_two = [counters for _, counters in self._snapshots[before:][-2:]]
+            is_quiet = len(last_two) > 1 and last_two[0] == last_two[1] and not self._statistics_note
+            if is_quiet and all(one.client <= one.server for one in agreements(job, self._tally, self._snapshots)):
+                return
 
     def _conclude(self, job: Job, why_ended: str) -> None:
         if self._is_over:

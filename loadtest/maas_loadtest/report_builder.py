@@ -65,7 +65,7 @@ def build_report(scenario: Scenario, settings: Settings, job: Job, observed: Obs
     totals = _totals(settings, job, tally, duration_s, observed.window_s, late)
     workers = tuple(map(_worker, tally.workers.values()))
     server = tuple(figures(observed.snapshots[0][1], observed.snapshots[-1][1])) if observed.snapshots else ()
-    agreement = tuple(_agreement(model, job, tally, server) for model in job.models) if observed.snapshots else ()
+    agreement = agreements(job, tally, observed.snapshots) if observed.snapshots else ()
     stages = stage_figures(scenario, job, tally, observed.window_s) if len(job.stages) > 1 else ()
     judged = judged_windows(scenario, job, tally, observed.window_s)
     facts = Facts(
@@ -129,6 +129,12 @@ def build_report(scenario: Scenario, settings: Settings, job: Job, observed: Obs
         versions=_versions(),
         cost=_cost(settings, totals),
     )
+
+
+def agreements(job: Job, tally: Tally, snapshots: Sequence[tuple[float, Snapshot]]) -> tuple[Agreement, ...]:
+    """What client and server counted between the first snapshot and the last, for each model."""
+    server = figures(snapshots[0][1], snapshots[-1][1])
+    return tuple(_agreement(model, job, tally, server) for model in job.models)
 
 
 def _last_window(tally: Tally) -> int:

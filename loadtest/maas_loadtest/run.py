@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from maas_client._cli.options import API_KEY
 from maas_core.errors import ExitCode, MaasError, NotHeld, NotReachable, WrongUse
-from maas_core.ports import LOOPBACK, choose_ports
+from maas_core.ports import LOOPBACK, PortHold
 from maas_loadtest.settings import OPTIONS, checked
 from maas_loadtest.validity import NotValid
 
@@ -112,7 +112,6 @@ def run_scenario(name: str, options: Mapping[str, Any], *, crew: Crew, tell: Tel
     path = scenario_file(name)
     checked(options, {})
     arguments = [sys.executable, "-m", "locust", "-f", str(path), "--only-summary", "--loglevel", "WARNING"]
-    arguments += _crew_arguments(crew)
     for option in OPTIONS:
         # The key stays out of the process list.
         if options.get(option.name) is not None and option.name != "api_key":
@@ -121,8 +120,8 @@ def run_scenario(name: str, options: Mapping[str, Any], *, crew: Crew, tell: Tel
     if options.get("api_key"):
         environment[API_KEY] = str(options["api_key"])
     try:
-        with tempfile.TemporaryFile("w+") as words:
-            last = _run(arguments, environment, words, tell)
+        with contextlib.ExitStack() as held, tempfile.TemporaryFile("w+") as words:
+            last = _run([*arguments, *_crew_arguments(crew, held)], environment, words, tell)
             words.seek(0)
             said = words.read().strip().splitlines()
     except OSError as error:
@@ -134,7 +133,8 @@ def run_scenario(name: str, options: Mapping[str, Any], *, crew: Crew, tell: Tel
     raise NotValid(f"Locust ended without a report: {said[-1][:_SAID_CHARACTERS] if said else 'it said nothing'}")
 
 
-def _crew_arguments(crew: Crew) -> list[str]:
+def _crew_arguments(crew: Crew, held: contextlib.ExitStack) -> list[str]:
+    """What they name is theirs until ``held`` is closed."""
     arguments = []
     if crew.web_port:
         arguments += ["--autostart", "--autoquit=1", f"--web-host={LOOPBACK}", f"--web-port={crew.web_port}"]
@@ -147,10 +147,13 @@ def _crew_arguments(crew: Crew) -> list[str]:
         arguments += ["--master", f"--expect-workers={crew.remote_workers}", "--expect-workers-max-wait=120"]
         arguments += [f"--master-bind-host={host}", f"--master-bind-port={port}"]
     elif crew.processes:
-        # By default Locust's master listens on all addresses and on one port for everybody.
-        port = str(choose_ports({"master": 0})["master"])
-        arguments += [f"--processes={crew.processes}", f"--master-bind-host={LOOPBACK}", f"--master-bind-port={port}"]
-        arguments += [f"--master-host={LOOPBACK}", f"--master-port={port}"]
+        # By default Locust's master listens on all addresses and on one port for everybody. It listens only seconds
+        # after its start: nobody else may be given the port meanwhile. ZeroMQ sets SO_REUSEADDR, as a hold wants it.
+        hold = PortHold({"master": 0})
+        held.callback(hold.release)
+        own = hold.ports["master"]
+        arguments += [f"--processes={crew.processes}", f"--master-bind-host={LOOPBACK}", f"--master-bind-port={own}"]
+        arguments += [f"--master-host={LOOPBACK}", f"--master-port={own}"]
     return arguments
 
 

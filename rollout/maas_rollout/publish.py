@@ -110,6 +110,8 @@ def proven(bundle: Path) -> Manifest:
 
 
 def _publish(bundle: Path, manifest: Manifest, repository: Path, steps: Mapping[str, int]) -> Outcome:
+    # One that was killed has left it: nobody else stages while this one holds the repository.
+    shutil.rmtree(own_folder(repository) / _STAGING, ignore_errors=True)
     model_dir = repository / manifest.model
     _check_config(bundle, model_dir)
     _check_steps(manifest, repository, steps)
@@ -165,7 +167,6 @@ def _check_steps(manifest: Manifest, repository: Path, versions: Mapping[str, in
 
 def _move_in(bundle: Path, version: Published, repository: Path) -> None:
     staging = own_folder(repository) / _STAGING
-    shutil.rmtree(staging, ignore_errors=True)
     try:
         staged_model = staging / version.model
         staged = staged_model / str(version.version)

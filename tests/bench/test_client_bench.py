@@ -7,8 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
-import time
+from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,11 +19,26 @@ from bench.client.timing import compare
 ROOT = Path(__file__).parent.parent.parent
 
 
-def test_a_ratio_is_that_of_the_medians() -> None:
-    pair = compare(lambda: time.sleep(0.004), lambda: time.sleep(0.002), 0.2)
+def test_a_ratio_is_that_of_the_medians(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+
+    def taking(*each_s: float) -> Callable[[], None]:
+        turns = cycle(each_s)
+
+        def call() -> None:
+            nonlocal now_s
+            now_s += next(turns)
+
+        return call
+
+    clock = SimpleNamespace(monotonic=lambda: now_s, perf_counter=lambda: now_s)
+    monkeypatch.setattr("bench.client.timing.time", clock)
+    pair = compare(taking(0.004, 0.004, 0.2), taking(0.002), 2)
     assert pair.rounds >= 5
-    assert pair.spread[0] <= pair.ratio <= pair.spread[1]
-    assert pair.ours_ms > pair.bare_ms
+    assert (pair.ours_ms, pair.bare_ms, pair.ratio) == pytest.approx((4.0, 2.0, 2.0))
+    assert pair.spread == pytest.approx((2.0, 2.0))
+    # Too short a time is as long as enough rounds take.
+    assert compare(taking(0.004), taking(0.002), 0).rounds == 5
 
 
 @pytest.mark.slow

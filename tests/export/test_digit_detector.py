@@ -15,6 +15,7 @@ from maas_export.models.scene import DigitDetector
 from maas_export.networks.detector import (
     BOXES,
     GRID,
+    SIZE,
     STRIDE,
     Detector,
     DetectorNet,
@@ -80,6 +81,28 @@ def test_the_loss_is_least_where_cell_box_and_class_are_right() -> None:
     assert torch.isfinite(detection_loss(right, boxes, torch.tensor([[-1]])))
 
 
+def clear_cases(module: Detector, count: int) -> tuple[Any, list[Any]]:
+    """Pictures, and their boxes, scores and classes, that do not depend on the last digits of what the network says.
+
+    Of two cells that say the same, as those over empty ground do, the processor's kernels decide which comes first.
+    """
+    images = torch.from_numpy(np.random.default_rng(4).random((8 * count, 1, SIZE, SIZE), dtype=np.float32))
+    torch.manual_seed(1)
+
+    def shaken(network: Any, inputs: Any, found: torch.Tensor) -> torch.Tensor:
+        return found + 1e-4 * torch.randn_like(found)
+
+    with torch.inference_mode():
+        wanted = module(images)
+        is_clear = torch.ones(len(images), dtype=torch.bool)
+        with module.network.register_forward_hook(shaken):
+            for _ in range(30):
+                for one, other in zip(module(images), wanted, strict=True):
+                    is_clear &= ((one - other).abs() < 0.1).flatten(1).all(1)
+    assert is_clear.sum() >= count
+    return images[is_clear][:count].numpy(), [output[is_clear][:count].numpy() for output in wanted]
+
+
 def test_a_scene_answers_the_same_alone_and_in_a_batch_in_onnx_as_in_torch(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = DetectorNet()
@@ -87,18 +110,16 @@ def test_a_scene_answers_the_same_alone_and_in_a_batch_in_onnx_as_in_torch(tmp_p
     assert isinstance(head, torch.nn.Conv2d)
     assert head.bias is not None
     with torch.no_grad():
+        head.weight *= 100.0  # without training it says nearly the same of all cells
         head.bias[0] += 2.0  # so that there is something to suppress
     model = DigitDetector()
     module = model.exported(network).eval()
     assert isinstance(module, Detector)
     export_onnx(model, module, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    # The scores of an untrained network lie close together: in some scenes two are equal, and their order is anyone's.
-    image = model.sample_inputs(np.random.default_rng(4), 5)["image"]
+    image, in_torch = clear_cases(module, 5)
     together = session.run(None, {"image": image})
     assert together[1].all(axis=1).any(), "no scene has as many boxes as there may be"
-    with torch.inference_mode():
-        in_torch = [output.numpy() for output in module(torch.from_numpy(image))]
     for row in range(5):
         alone = session.run(None, {"image": image[row : row + 1]})
         for one, batch, wanted in zip(alone, together, in_torch, strict=True):

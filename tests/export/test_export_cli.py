@@ -54,7 +54,7 @@ def test_a_second_export_changes_nothing_and_a_new_one_gives_the_same_bytes(
     journey: Journey, maas: Maas, tmp_path: Path
 ) -> None:
     build = tmp_path / "build"
-    shutil.copytree(journey.build / "weights", build / "weights")
+    journey.copy_weights(build, "digits_cnn")
     journey.copy_bundles(build, "digits_cnn")
     bundle = build / "bundles" / "digits_cnn" / "onnx"
     before = json.loads((bundle / "manifest.json").read_bytes())

@@ -28,7 +28,7 @@ from tests.export.families.two_heads import TwoHeads
 def built(journey: Journey, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build folder with the verified bundle of digits_cnn and its weights."""
     build = tmp_path_factory.mktemp("int8") / "build"
-    shutil.copytree(journey.build / "weights" / "digits_cnn", build / "weights" / "digits_cnn")
+    journey.copy_weights(build, "digits_cnn")
     journey.copy_bundles(build, "digits_cnn")
     return build
 

@@ -36,6 +36,8 @@ NARROW = "narrow_text"
 ENDLESS = {"prompt": "a", "max_tokens": 250, "temperature": 10.0, "seed": 1}
 """Unlikely tokens too, so that the text does not end by itself."""
 
+ATTEMPTS = 5
+
 
 def fresh(model: TorchModel) -> torch.nn.Module:
     """What is exported of a network whose weights depend on nothing but its name."""
@@ -224,12 +226,18 @@ def test_what_cannot_be_done_is_told_and_the_server_lives(client: Client, inputs
 def test_who_leaves_stops_the_work(client: Client, server: EmbeddedTriton) -> None:
     before = settled(server)
     whole = len(list(client.stream("tiny_gpt_text", ENDLESS)))
-    after_whole = settled(server)
-    assert after_whole == before + whole
-    for number, _ in enumerate(client.stream("tiny_gpt_text", ENDLESS)):
-        if number == 2:
+    assert settled(server) - before == whole
+    # A text may come to its end before this process gets to leave.
+    for _ in range(ATTEMPTS):
+        before = settled(server)
+        for number, _ in enumerate(client.stream("tiny_gpt_text", ENDLESS)):
+            if number == 2:
+                break
+        ran = settled(server) - before
+        assert ran >= 3
+        if ran < whole:
             break
-    assert 3 <= settled(server) - after_whole < whole
+    assert ran < whole
 
 
 def test_what_finds_no_place_to_wait_is_refused(client: Client) -> None:
@@ -249,15 +257,20 @@ def test_who_leaves_while_waiting_costs_nothing(server: EmbeddedTriton) -> None:
     prompt = grpc_client.InferInput("prompt", [1], "BYTES")
     prompt.set_data_from_numpy(np.array([b"a"], dtype=np.object_))
     with Client(f"grpc://{server.grpc_url}") as client, grpc_client.InferenceServerClient(server.grpc_url) as other:
-        before = settled(server)
-        first = client.stream(NARROW, ENDLESS)
-        pieces = [next(first)]
-        other.start_stream(lambda result, error: None)
-        other.async_stream_infer(NARROW, [prompt])
-        time.sleep(0.1)
-        other.stop_stream(cancel_requests=True)
-        pieces += first
-    assert settled(server) - before == len(pieces)
+        # The first text may come to its end before this process gets to leave, and the place is then free.
+        for _ in range(ATTEMPTS):
+            before = settled(server)
+            first = client.stream(NARROW, ENDLESS)
+            pieces = [next(first)]
+            other.start_stream(lambda result, error: None)
+            other.async_stream_infer(NARROW, [prompt])
+            time.sleep(0.1)
+            other.stop_stream(cancel_requests=True)
+            ran = executions(server) - before
+            pieces += first
+            if ran < len(pieces) / 2:
+                break
+        assert settled(server) - before == len(pieces)
 
 
 def settled(server: EmbeddedTriton) -> int:

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT, Journey, Maas, json_lines, run_maas
+from tests.waiting import wait_until
 
 
 def test_training_reaches_98_percent_and_leaves_its_evaluation(journey: Journey) -> None:
@@ -84,13 +84,21 @@ def test_whoever_is_killed_no_training_goes_on(killed: str, tmp_path: Path) -> N
 
 def wait_for_trainings(command: psutil.Process) -> list[psutil.Process]:
     """The two processes, when they have begun to work."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        found = [child for child in command.children() if "spawn_main" in " ".join(child.cmdline())]
-        if len(found) == 2 and all(child.cpu_times().user > 1 for child in found):
-            return found
-        time.sleep(0.1)
-    raise AssertionError("the trainings did not begin")
+    found: list[psutil.Process] = []
+
+    def have_begun() -> bool:
+        found[:] = [child for child in command.children() if is_at_work(child)]
+        return len(found) == 2
+
+    wait_until(have_begun, "two trainings at work")
+    return found
+
+
+def is_at_work(process: psutil.Process) -> bool:
+    try:
+        return "spawn_main" in " ".join(process.cmdline()) and process.cpu_times().user > 1
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.mark.parametrize(

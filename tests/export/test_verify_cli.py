@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from tests.export import mutants
 @pytest.fixture
 def bundle(journey: Journey, tmp_path: Path) -> Path:
     """A verified bundle of digits_cnn that the test may spoil; its torch weights are at hand."""
-    shutil.copytree(journey.build / "weights", tmp_path / "build" / "weights")
+    journey.copy_weights(tmp_path / "build", "digits_cnn")
     journey.copy_bundles(tmp_path / "build", "digits_cnn")
     return tmp_path / "build" / "bundles" / "digits_cnn" / "onnx"
 

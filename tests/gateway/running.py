@@ -19,13 +19,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
+import psutil
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
 from maas_core.serving import Served
+from maas_gateway.envoy_admin import EnvoyAdmin
 from maas_gateway.routing import Routing, Split, Upstream, wait_applied, write_routing
 from tests.loadtest.stub_server import MODEL, Stub
-from tests.waiting import EVENT_TIMEOUT_S
+from tests.waiting import EVENT_TIMEOUT_S, wait_until
 
 ROOT = Path(__file__).parents[2]
 INFER_PATH = "/inference.GRPCInferenceService/ModelInfer"
@@ -167,6 +169,19 @@ class Gateway:
         """Sends that share of the callers of the stubs' model to the candidate."""
         split = Split(candidate_percent=percent, mirror_percent=mirror_percent, candidate_version=2)
         self.route(Routing(stable=upstream(stable), candidate=upstream(candidate), splits={MODEL: split}))
+        self.wait_candidate()
+
+    def wait_candidate(self) -> None:
+        """Returns when Envoy takes the candidate for ready; one that stands still when it is asked first is not."""
+        healthy = r"^cluster\.candidate_(http|grpc)\.membership_healthy$"
+        wait_until(lambda: self._sum_of(healthy) == 2, "the candidate is ready")
+
+    def in_flight(self, servers: str = "(stable|candidate)") -> int:
+        """How many requests these servers have been sent and have not answered."""
+        return self._sum_of(rf"^cluster\.{servers}_(http|grpc)\.upstream_rq_active$")
+
+    def _sum_of(self, stats: str) -> int:
+        return sum(EnvoyAdmin(self.ready["admin"]).stats(stats).values())
 
     def event(self, name: str) -> dict[str, Any]:
         """The next event of that name."""
@@ -185,6 +200,18 @@ class Gateway:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
+
+
+@contextlib.contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """That process stands still while the block runs."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        # The signal is on its way when kill() returns.
+        wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, f"process {pid} stands still")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def upstream(server: Stub | Served) -> Upstream:

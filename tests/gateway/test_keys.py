@@ -50,7 +50,7 @@ def status(caller: Caller, secret: str | None, model: str = MODEL) -> int:
 
 
 def wait_for(caller: Caller, secret: str, wanted: tuple[int, ...]) -> None:
-    wait_until(lambda: status(caller, secret) in wanted, f"a status of {wanted}", 10)
+    wait_until(lambda: status(caller, secret) in wanted, f"a status of {wanted}")
 
 
 def test_only_a_known_key_is_let_in_and_only_to_its_models(store: KeyStore, caller: Caller) -> None:
@@ -98,12 +98,14 @@ def test_a_revoked_key_stops_working_and_its_connection_goes_on(store: KeyStore,
 
 def test_an_old_key_works_beside_the_new_one_until_its_grace_is_over(store: KeyStore, caller: Caller) -> None:
     old, old_secret = store.create("acme", (MODEL,))
-    new, new_secret = store.rotate(old.id, grace_s=3)
+    new, new_secret = store.rotate(old.id, grace_s=600)
     assert (new.tenant, new.models, new.expires_s) == ("acme", (MODEL,), FOREVER)
     wait_for(caller, new_secret, (0,))
     assert status(caller, old_secret) == 0
-    wait_for(caller, old_secret, NOT_ALLOWED)
-    assert status(caller, new_secret) == 0
+    brief, brief_secret = store.create("acme", (MODEL,))
+    _, after_secret = store.rotate(brief.id, grace_s=1)
+    wait_for(caller, brief_secret, NOT_ALLOWED)
+    assert [status(caller, secret) for secret in (after_secret, new_secret, old_secret)] == [0, 0, 0]
 
 
 def test_an_expired_key_is_refused(store: KeyStore, caller: Caller) -> None:
@@ -118,9 +120,7 @@ def test_no_key_is_written_down(store: KeyStore, gateway: Gateway, caller: Calle
     wait_for(caller, secret, (0,))
     path = AdmissionSettings(state=gateway.state).keys_file
     assert hashlib.sha256(secret.encode()).hexdigest() == key.digest
-    wait_until(
-        lambda: key.id in AdmissionSettings(state=gateway.state).requests_file.read_text(), "a metering line", 10
-    )
+    wait_until(lambda: key.id in AdmissionSettings(state=gateway.state).requests_file.read_text(), "a metering line")
     for file in gateway.state.rglob("*"):
         if file.is_file():
             assert secret.encode() not in file.read_bytes(), file

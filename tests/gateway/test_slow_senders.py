@@ -23,7 +23,9 @@ from tests.waiting import wait_until
 HEAD = f"POST /v2/models/{MODEL}/infer HTTP/1.1\r\nHost: x\r\n".encode()
 WITH_BODY = HEAD + b"Content-Length: 100000\r\n\r\n"
 CONNECTIONS = 64
-LIMITS = {"headers_timeout_s": 1.0, "request_timeout_s": 1.5, "idle_timeout_s": 2.0, "connections": CONNECTIONS}
+# No multiples of the pause between bytes that come one by one: each would come just when it is cut.
+LIMITS = {"headers_timeout_s": 1.05, "request_timeout_s": 1.55, "idle_timeout_s": 2.0, "connections": CONNECTIONS}
+UNHURRIED = {"headers_timeout_s": 60.0, "request_timeout_s": 60.0, "idle_timeout_s": 60.0}
 
 
 @contextlib.contextmanager
@@ -59,11 +61,18 @@ def answer_to(gateway: Gateway, first: bytes, *, trickle: bool) -> bytes:
         connection.settimeout(0.1)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            with contextlib.suppress(TimeoutError):
+            try:
                 part = connection.recv(4096)
                 if not part:
                     return answer
                 answer += part
+            except TimeoutError:
+                pass
+            except ConnectionResetError:
+                # A byte that came when the gateway read no more is answered so, behind its own answer.
+                if answer:
+                    return answer
+                raise
             if trickle and not answer:
                 with contextlib.suppress(OSError):
                     connection.sendall(b"x")
@@ -111,17 +120,18 @@ def test_http2_that_stays_silent_is_closed(gateway: Gateway) -> None:
     assert DATA not in frames
 
 
-def test_more_connections_than_allowed_hurt_nobody_who_is_connected(gateway: Gateway) -> None:
-    caller = HttpCaller(gateway.url)
-    assert caller.infer().is_good
-    with contextlib.ExitStack() as stack:
-        for _ in range(2 * CONNECTIONS):
-            # One too many is closed, as soon as it is made or a moment later.
-            with contextlib.suppress(OSError):
-                stack.enter_context(connect(gateway))
+def test_more_connections_than_allowed_hurt_nobody_who_is_connected(tmp_path: Path) -> None:
+    with limited_gateway(tmp_path / "state", **UNHURRIED) as gateway:
+        caller = HttpCaller(gateway.url)
         assert caller.infer().is_good
-    caller.close()
-    wait_until(lambda: serves_new_callers(gateway), "a new connection")
+        with contextlib.ExitStack() as stack:
+            for _ in range(2 * CONNECTIONS):
+                # One too many is closed, as soon as it is made or a moment later.
+                with contextlib.suppress(OSError):
+                    stack.enter_context(connect(gateway))
+            assert caller.infer().is_good
+        caller.close()
+        wait_until(lambda: serves_new_callers(gateway), "a new connection")
 
 
 def test_a_caller_that_resets_in_the_middle_leaves_nothing_behind(gateway: Gateway) -> None:
@@ -136,7 +146,7 @@ def test_a_caller_that_resets_in_the_middle_leaves_nothing_behind(gateway: Gatew
 def test_large_bodies_that_never_end_cannot_fill_the_memory(tmp_path: Path) -> None:
     mib = 2**20
     large = HEAD + b"Content-Length: %d\r\n\r\n" % (60 * mib)
-    with limited_gateway(tmp_path / "state", memory_bytes=512 * mib, request_timeout_s=60) as gateway:
+    with limited_gateway(tmp_path / "state", memory_bytes=512 * mib, **UNHURRIED) as gateway:
         caller = HttpCaller(gateway.url)
         with contextlib.ExitStack() as stack:
             for _ in range(2):

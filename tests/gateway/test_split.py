@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,13 @@ from tests.gateway.running import (
     Caller,
     Gateway,
     HttpCaller,
-    Reply,
+    frozen,
     running_gateway,
     start_gateway,
     upstream,
 )
 from tests.loadtest.stub_server import MODEL, Stub, stub_server
+from tests.waiting import wait_until
 
 STABLE, CANDIDATE = "1", "2"
 
@@ -147,19 +147,15 @@ def test_no_request_fails_and_no_connection_drops_while_weights_are_switched_50_
 def test_a_request_in_flight_is_answered_when_its_server_is_taken_out(
     gateway: Gateway, servers: tuple[Stub, Stub]
 ) -> None:
-    with stub_server(versions="3", delay_ms=3000) as slow, gateway.callers() as callers:
+    with stub_server(versions="3") as slow, gateway.callers() as callers, ThreadPoolExecutor() as pool:
         gateway.split(servers[0], slow, 100)
-        replies: list[Reply] = []
-        threads = [threading.Thread(target=lambda c=caller: replies.append(c.infer())) for caller in callers]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.5)
-        gateway.route(Routing(stable=upstream(servers[0])))
-        assert HttpCaller(gateway.url).infer().version == STABLE
-        assert not replies
-        for thread in threads:
-            thread.join()
-        assert [reply.version for reply in replies] == ["3", "3"]
+        with frozen(slow.pid):
+            asked = [pool.submit(caller.infer) for caller in callers]
+            wait_until(lambda: gateway.in_flight("candidate") == 2, "the slow server has both requests")
+            gateway.route(Routing(stable=upstream(servers[0])))
+            assert HttpCaller(gateway.url).infer().version == STABLE
+            assert not any(request.done() for request in asked)
+        assert [request.result().version for request in asked] == ["3", "3"]
 
 
 def test_a_caller_with_an_api_key_stays_on_its_side(tmp_path: Path, servers: tuple[Stub, Stub]) -> None:

@@ -7,9 +7,8 @@ import os
 import signal
 import socket
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from maas_core.errors import NotReachable, WrongUse
 from maas_gateway.envoy_process import envoy_path, validate
 from maas_gateway.routing import read_revision, wait_applied
 from tests.conftest import Maas
-from tests.gateway.running import Gateway, HttpCaller, Reply, running_gateway, start_gateway, upstream
+from tests.gateway.running import Gateway, HttpCaller, frozen, running_gateway, start_gateway, upstream
 from tests.loadtest.stub_server import Stub, stub_server
 from tests.waiting import has_ended, wait_until
 
@@ -71,19 +70,16 @@ def test_it_stops_when_its_parent_closes_stdin_and_leaves_nothing_running(state:
 
 
 def test_a_stop_answers_what_is_in_flight_and_then_refuses(state: Path) -> None:
-    with stub_server(delay_ms=5000) as slow:
-        gateway = start_gateway(state, upstream(slow), "--no-keys")
-        replies: list[Reply] = []
-        with gateway.callers() as callers:
-            threads = [threading.Thread(target=lambda c=caller: replies.append(c.infer())) for caller in callers]
-            for thread in threads:
-                thread.start()
-            time.sleep(0.5)
-            gateway.process.send_signal(signal.SIGTERM)
-            wait_until(lambda: not listens(gateway), "no new connections")
-            assert not replies
-            for thread in threads:
-                thread.join()
+    with stub_server() as slow:
+        gateway = start_gateway(state, upstream(slow), "--no-keys", "--drain-timeout", "120")
+        with gateway.callers() as callers, ThreadPoolExecutor() as pool:
+            with frozen(slow.pid):
+                asked = [pool.submit(caller.infer) for caller in callers]
+                wait_until(lambda: gateway.in_flight() == 2, "the slow server has both requests")
+                gateway.process.send_signal(signal.SIGTERM)
+                wait_until(lambda: not listens(gateway), "no new connections")
+                assert not any(request.done() for request in asked)
+            replies = [request.result() for request in asked]
         assert [reply.is_good for reply in replies] == [True, True], replies
         assert gateway.event("stopped")["all_answered"] is True
         assert gateway.process.wait(30) == 0
@@ -96,26 +92,16 @@ def listens(gateway: Gateway) -> bool:
 
 
 def test_a_second_signal_hurries(state: Path) -> None:
-    with stub_server(delay_ms=20_000) as slow:
-        gateway = start_gateway(state, upstream(slow), "--no-keys")
-        with gateway.callers() as (http, _):
-            replies: list[Reply | str] = []
-            thread = threading.Thread(target=lambda: replies.append(_reply_or_error(http)))
-            thread.start()
-            time.sleep(0.5)
+    with stub_server() as slow:
+        gateway = start_gateway(state, upstream(slow), "--no-keys", "--drain-timeout", "120")
+        with gateway.callers() as (http, _), ThreadPoolExecutor() as pool, frozen(slow.pid):
+            pool.submit(http.infer)
+            wait_until(lambda: gateway.in_flight() == 1, "the slow server has the request")
             gateway.process.send_signal(signal.SIGTERM)
             gateway.event("draining")
             gateway.process.send_signal(signal.SIGTERM)
             assert gateway.event("stopped")["all_answered"] is False
             assert gateway.process.wait(30) == 0
-            thread.join()
-
-
-def _reply_or_error(caller: HttpCaller) -> Reply | str:
-    try:
-        return caller.infer()
-    except OSError as error:
-        return repr(error)
 
 
 def test_wait_applied_says_when_nobody_serves(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import gevent
 import grpc
 from tritonclient.grpc import service_pb2 as pb
 
@@ -26,6 +27,7 @@ from maas_loadtest.http2_frames import (
     settings_frame,
 )
 from maas_loadtest.http2_headers import encode_block
+from maas_loadtest.senders_grpc import GrpcSender
 
 _TIMEOUT_S = 20.0
 _NO_LIMIT = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
@@ -63,6 +65,13 @@ def grpc_server(
 
 def _serialized(message: Any) -> bytes:
     return bytes(message.SerializeToString())
+
+
+def wait_until_lost(sender: GrpcSender) -> None:
+    """Until the sender knows that its connection is of no more use."""
+    with gevent.Timeout(_TIMEOUT_S):
+        while sender._connections[-1].takes_calls:
+            gevent.sleep(0.01)
 
 
 class Peer:

@@ -73,6 +73,7 @@ class StubModel:
         self._wrong_every = wrong_every
         self._random = random.Random(seed)
         self._asked = 0
+        self._last_inference_ms = 0
         self._free_at_s = [0.0] * delays.instances
 
     def begin(self, rows: int) -> float:
@@ -82,6 +83,7 @@ class StubModel:
         slow = delays.slow_every and self._asked % delays.slow_every == 0
         work_s = delays.slow_s if slow else delays.delay_s
         wait_s = self._wait(work_s) if self._free_at_s else 0.0
+        self._last_inference_ms = int(time.time() * 1e3)
         counts = self.counts
         counts.success += 1
         counts.rows += rows
@@ -149,7 +151,7 @@ class StubModel:
         entry = {
             "name": MODEL,
             "version": self.versions[-1],
-            "last_inference": int(time.time() * 1e3),
+            "last_inference": self._last_inference_ms,
             "inference_count": counts.rows,
             "execution_count": counts.success,
             "inference_stats": {

@@ -264,7 +264,7 @@ def test_sigterm_ends_the_load_test_under_way_too(tmp_path: Path) -> None:
             out, error = process.communicate(timeout=120)
     assert process.returncode == 4
     assert len(descendants) >= 2
-    assert all(map(has_ended, descendants))
+    wait_until(lambda: all(map(has_ended, descendants)), "the end of the load test")
     assert f"written: {tmp_path / 'peak.html'}" in out
     assert "interrupted" in Page((tmp_path / "peak.html").read_text()).text
     assert "Traceback" not in error

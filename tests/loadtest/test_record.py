@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -85,19 +83,22 @@ def test_the_last_minutes_only(tmp_path: Path) -> None:
 
 
 def test_live_traffic_is_what_comes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record_cli, "_FLUSH_S", 0.1)
-    state = usage(tmp_path, metered(-5, datetime.now(UTC)))
+    state = usage(tmp_path, metered(-5))
+    really_wait, passed_s = record_cli._wait, 0.0
 
-    def come() -> None:
-        time.sleep(0.3)
+    def wait(seconds: float, what: str) -> None:
+        nonlocal passed_s
+        really_wait(0.01, what)
+        model = "fresh" if what == "recording" else "late"
         with (state / "usage" / "requests.jsonl").open("a") as file:
-            file.write(metered(0, datetime.now(UTC), model="fresh"))
+            file.write(metered(passed_s + seconds / 2, model=model))
+        passed_s += seconds
 
-    caller = threading.Thread(target=come)
-    caller.start()
-    ended = run(record, tmp_path / "t.jsonl", "--gateway", state, "--for", "1s", "--json")
-    caller.join()
+    monkeypatch.setattr(record_cli, "_wait", wait)
+    monkeypatch.setattr("maas_loadtest.record.now", lambda: START + timedelta(seconds=passed_s))
+    ended = run(record, tmp_path / "t.jsonl", "--gateway", state, "--for", "90s", "--json")
     assert ended.document["models"] == ["fresh"]
+    assert passed_s > 90
 
 
 def test_a_line_that_is_being_written_is_left_for_later(tmp_path: Path) -> None:

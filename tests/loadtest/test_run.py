@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,10 +18,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maas_core.ports import LOOPBACK, PortHold
 from maas_loadtest.histogram import decode
 from maas_loadtest.report_files import write_report
 from maas_loadtest.report_model import Status
-from maas_loadtest.run import scenarios_dir
+from maas_loadtest.run import Crew, run_scenario, scenarios_dir
 from maas_loadtest.run_cli import run as run_command
 from maas_loadtest.validity import NotValid
 from tests.conftest import ROOT
@@ -49,7 +51,7 @@ def stub() -> Iterator[Stub]:
 def both(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Ran]:
     """Two runs at a time, each with a server of its own, so that both count their own requests."""
     over_grpc = ("--url", stub.grpc, "--model", MODEL, "--rate", "40", "--api-key", KEY)
-    by_two = ("--model", MODEL, "--rate", "40", "--processes", "2", "--slo", "p50=1s")
+    by_two = ("--model", MODEL, "--rate", "40", "--processes", "2", "--slo", "p50=9s")
     with stub_server(delay_ms=DELAY_MS) as other, ThreadPoolExecutor(2) as pool:
         first = pool.submit(load, tmp_path_factory.mktemp("grpc"), "server", *over_grpc, *SHORT)
         second = pool.submit(load, tmp_path_factory.mktemp("http"), "server", "--url", other.http, *by_two, *SHORT)
@@ -269,6 +271,27 @@ class TestBadInput:
             write_report(Made().report(), str(tmp_path))
 
 
+def test_the_port_of_locusts_master_is_kept_until_locust_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[dict[str, int]] = []
+
+    class Hold(PortHold):
+        def release(self) -> None:
+            super().release()
+            released.append(self.ports)
+
+    def run_locust(arguments: list[str], *_: object) -> dict[str, str]:
+        (port,) = (int(word.split("=")[1]) for word in arguments if word.startswith("--master-bind-port="))
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind((LOOPBACK, port))
+        assert not released
+        return {"event": "report", "path": "report.json"}
+
+    monkeypatch.setattr("maas_loadtest.run.PortHold", Hold)
+    monkeypatch.setattr("maas_loadtest.run._run", run_locust)
+    assert run_scenario("server", {"model": MODEL}, crew=Crew(processes=2), tell=print) == Path("report.json")
+    assert len(released) == 1
+
+
 class TestAnEndBeforeItsTime:
     def test_ctrl_c_leaves_the_report_so_far_and_says_so(self, stub: Stub, tmp_path: Path) -> None:
         before = requests_at(stub)
@@ -297,7 +320,7 @@ class TestAnEndBeforeItsTime:
         assert "got lost the worker" in ran.reasons
         assert ran.report.totals.answered > 20
         assert "Traceback" not in error
-        assert all(map(has_ended, locusts))
+        wait_until(lambda: all(map(has_ended, locusts)), "the end of Locust")
 
     @pytest.mark.slow
     def test_who_wanted_the_load_is_killed_and_the_load_ends(self, stub: Stub, tmp_path: Path) -> None:
@@ -308,7 +331,7 @@ class TestAnEndBeforeItsTime:
             locusts = locusts_of(process)
             process.kill()
             process.communicate(timeout=60)
-            wait_until(lambda: all(map(has_ended, locusts)), "the end of Locust", timeout_s=30)
+            wait_until(lambda: all(map(has_ended, locusts)), "the end of Locust")
         sent = requests_at(stub)
         assert sent > before + 20
         # At 40 a second, one that still sent would be seen.
