@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,18 +103,24 @@ def journey() -> Journey:
     build = ROOT / "build" / "tests"
     done = Journey(build, build / "model_repository")
     build.mkdir(parents=True, exist_ok=True)
-    with FileLock(build / "journey.lock"):
-        _make("train", "digits_cnn", "--json", build=build)
-        _make("export", *JOURNEY, "--json", build=build)
-        if not _shows_the_bundles(done):
-            shutil.rmtree(done.repository, ignore_errors=True)
-            shutil.rmtree(build / ".model_repository.maas", ignore_errors=True)
-            committed = shutil.ignore_patterns("[0-9]*")
-            for model in JOURNEY:
-                shutil.copytree(ROOT / "model_repository" / model, done.repository / model, ignore=committed)
-        bundles = [done.bundle(model) for model in JOURNEY]
-        _done(run_maas("publish", *bundles, "--repository", done.repository, "--json", build=build))
+    with _first_of_this_run(build / "journey") as is_first:
+        if is_first:
+            _make_journey(done)
     return done
+
+
+def _make_journey(done: Journey) -> None:
+    build = done.build
+    _make("train", "digits_cnn", "--json", build=build)
+    _make("export", *JOURNEY, "--json", build=build)
+    if not _shows_the_bundles(done):
+        shutil.rmtree(done.repository, ignore_errors=True)
+        shutil.rmtree(build / ".model_repository.maas", ignore_errors=True)
+        committed = shutil.ignore_patterns("[0-9]*")
+        for model in JOURNEY:
+            shutil.copytree(ROOT / "model_repository" / model, done.repository / model, ignore=committed)
+    bundles = [done.bundle(model) for model in JOURNEY]
+    _done(run_maas("publish", *bundles, "--repository", done.repository, "--json", build=build))
 
 
 @pytest.fixture(scope="session")
@@ -122,21 +129,38 @@ def catalogue(journey: Journey) -> Journey:
 
     What is under test is the way from network to answer; what a whole training reaches, `make test-full` measures.
     """
-    build = journey.build
-    done = Journey(build, build / "catalogue_repository")
-    others = [name for name, model in all_models().items() if isinstance(model, TorchModel) and name not in JOURNEY]
+    done = Journey(journey.build, journey.build / "catalogue_repository")
     # A lock of its own: tests that want no more than the journey need not wait for this.
-    with FileLock(build / "catalogue.lock"):
-        # One process, which imports torch once: the processors are busy with other tests anyway.
-        reduced = ("--share", "0.01", "--epochs", "1", "--jobs", "1", "--json")
-        _make("train", *others, *reduced, build=build)
-        _make("export", "--all", "--json", build=build)
-        if not _shows_the_bundles(done, all_models()):
-            shutil.rmtree(done.repository, ignore_errors=True)
-            shutil.rmtree(build / f".{done.repository.name}.maas", ignore_errors=True)
-        bundles = [done.bundle(model) for model in all_models()]
-        _done(run_maas("publish", *bundles, "--repository", done.repository, "--json", build=build))
+    with _first_of_this_run(journey.build / "catalogue") as is_first:
+        if is_first:
+            _make_catalogue(done)
     return done
+
+
+def _make_catalogue(done: Journey) -> None:
+    build = done.build
+    others = [name for name, model in all_models().items() if isinstance(model, TorchModel) and name not in JOURNEY]
+    # One process, which imports torch once: the processors are busy with other tests anyway.
+    reduced = ("--share", "0.01", "--epochs", "1", "--jobs", "1", "--json")
+    _make("train", *others, *reduced, build=build)
+    _make("export", "--all", "--json", build=build)
+    if not _shows_the_bundles(done, all_models()):
+        shutil.rmtree(done.repository, ignore_errors=True)
+        shutil.rmtree(build / f".{done.repository.name}.maas", ignore_errors=True)
+    bundles = [done.bundle(model) for model in all_models()]
+    _done(run_maas("publish", *bundles, "--repository", done.repository, "--json", build=build))
+
+
+@contextlib.contextmanager
+def _first_of_this_run(path: Path) -> Iterator[bool]:
+    """Whether no other process of these tests has done it; who comes while one does waits.
+
+    Where nothing has changed since an earlier run, doing it again still loads all data to see that.
+    """
+    run, done = os.environ.get("PYTEST_XDIST_TESTRUNUID", ""), path.with_suffix(".run")
+    with FileLock(path.with_suffix(".lock")):
+        yield not run or not done.is_file() or done.read_text() != run
+        done.write_text(run)
 
 
 def _shows_the_bundles(journey: Journey, models: Iterable[str] = JOURNEY) -> bool:

@@ -66,6 +66,7 @@ class Coordinator:
         self._crew = crew
         self._tell = tell
         self._job: Job | None = None
+        self._run: gevent.Greenlet | None = None
         self._tally = Tally()
         self._snapshots: list[tuple[float, Snapshot]] = []
         self._statistics: Statistics | None = None
@@ -114,7 +115,7 @@ class Coordinator:
         for index, name in enumerate(names):
             self._tally.worker(name).seen_at = time.monotonic()
             self._crew.send("load_plan", self._plan(self._job, index, len(names)), name)
-        gevent.spawn(self._conduct_safely, self._job)
+        self._run = gevent.spawn(self._conduct_safely, self._job)
 
     def on_message(self, name: str, worker: str, data: Mapping[str, Any]) -> None:
         """A message of a worker."""
@@ -131,6 +132,9 @@ class Coordinator:
     def stop(self) -> None:
         """Locust stops the test: a run that is not over ends here, with what there is."""
         if not self._is_over and self._job is not None:
+            if self._run is not None:
+                # It would go on with the next test on Locust's page, and conclude a second time.
+                self._run.kill()
             self._take_snapshot(self._job)
             # Locust itself stops a test whose workers are all gone.
             gone = set(self._tally.workers) - set(self._crew.names())
@@ -189,8 +193,10 @@ class Coordinator:
         self._began_at = time.monotonic() + _BEGIN_IN_S
         self._crew.send("load_begin", {"in_s": _BEGIN_IN_S})
         watcher = gevent.spawn(self._watch, job)
-        in_time = self._wait(lambda: self._count("done") >= users, job.duration_s + self._drain_s(job))
-        watcher.kill()
+        try:
+            in_time = self._wait(lambda: self._count("done") >= users, job.duration_s + self._drain_s(job))
+        finally:
+            watcher.kill()
         self._settle(job)
         lost = [name for name, worker in self._tally.workers.items() if worker.lost]
         why = f"lost the worker {', '.join(lost)}" if lost else "requests that did not end"

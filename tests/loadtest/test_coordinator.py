@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,25 @@ def test_a_request_that_the_server_counts_after_its_answer_belongs_to_where_it_w
     assert told[-1]["event"] == "report", told[-1]
     (agreement,) = read_report(tmp_path).agreement
     assert (agreement.client, agreement.server) == (5, 5)
+
+
+def test_what_is_stopped_while_it_settles_ends_once(
+    told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    counted = count()
+
+    def never_the_same(*_: Any) -> Any:
+        return {(MODEL, "1"): {"inference_stats": {"success": {"count": next(counted)}}}}
+
+    monkeypatch.setattr(module, "snapshot", never_the_same)
+    monkeypatch.setattr(module, "_POLL_S", 0.02)
+    crew = Quick(answers=5)
+    with stub_server() as stub:
+        crew.coordinator = one = coordinator(stub.http, told, crew, str(tmp_path))
+        one.start()
+        gevent.sleep(0.1)
+        one.stop()
+        one.rearm()
+        gevent.sleep(2)
+    assert [event["event"] for event in told if event["event"] != "planned"] == ["report"]
+    assert read_report(tmp_path).interrupted
