@@ -12,18 +12,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 from tests.server.serving import ask, stubs_of, write_model
-from tests.waiting import wait_until
+from tests.waiting import STOOD_STILL_S, longest_standstill, wait_until
 
 from maas_server.embedded import EmbeddedTriton, embedded_triton
 from maas_server.stub_guard import Moment, StallGuard, Teller, Told, guard_model
 
-_STOOD_STILL_S = 0.7
 _DOUBLED = """
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor("y", x * FACTOR)])
@@ -103,25 +101,13 @@ def answers_of(server: EmbeddedTriton, x: tuple[float, float], tmp_path: Path) -
 @contextlib.contextmanager
 def only_where_time_passes_evenly() -> Iterator[None]:
     """Skips the test if it failed while the whole machine stood still: then the guard was right to end a process."""
-    longest, over = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not over.is_set():
-            began = time.monotonic()
-            time.sleep(0.02)
-            longest[0] = max(longest[0], time.monotonic() - began)
-
-    with ThreadPoolExecutor() as pool:
-        watching = pool.submit(watch)
+    with longest_standstill() as longest_s:
         try:
             yield
         except RuntimeError as error:
-            if "is not healthy" in str(error) and longest[0] > _STOOD_STILL_S:
-                pytest.skip(f"this machine stood still for {longest[0]:.2f} s")
+            if "is not healthy" in str(error) and longest_s[0] > STOOD_STILL_S:
+                pytest.skip(f"this machine stood still for {longest_s[0]:.2f} s")
             raise
-        finally:
-            over.set()
-            watching.result()
 
 
 def test_nobody_gets_the_answer_of_a_call_that_was_given_up(server: EmbeddedTriton, tmp_path: Path) -> None:
