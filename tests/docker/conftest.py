@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -93,10 +93,11 @@ def _event(lines: IO[str], name: str) -> dict[str, Any]:
 
 
 def _kill_stub(triton_pid: int, model: str) -> None:
-    stubs = [
-        child
-        for child in psutil.Process(triton_pid).children(recursive=True)
-        if any(model in word for word in child.cmdline())
-    ]
+    stubs = []
+    for child in psutil.Process(triton_pid).children(recursive=True):
+        # What is no stub, a compiler say, may end while it is looked at.
+        with suppress(psutil.Error):
+            if any(model in word for word in child.cmdline()):
+                stubs.append(child)
     assert stubs
     stubs[0].kill()

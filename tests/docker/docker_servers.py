@@ -7,7 +7,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import yaml
 
-from maas_core.ports import choose_ports
+from maas_core.ports import PortHold
 from maas_server.binary import backends_dir, find_binary
 from maas_server.process import environment_for
 from maas_server.runtime_dir import make_runtime_dir
@@ -57,7 +57,9 @@ def serve_script(
     """Runs docker/triton/serve.sh as the container does, but with the embedded tritonserver and on free ports."""
     binary = find_binary()
     runtime = make_runtime_dir(binary, repository, [backends_dir()])
-    ports = choose_ports({"http": 0, "grpc": 0, "metrics": 0})
+    # Triton listens only when its models are loaded: until then others could be given its ports.
+    hold = PortHold({"http": 0, "grpc": 0, "metrics": 0})
+    ports = hold.ports
     programs = work / "bin"
     programs.mkdir()
     (programs / "tritonserver").symlink_to(binary.path)
@@ -81,16 +83,22 @@ def serve_script(
         )
         yield process, running, log
     finally:
-        _end(process.pid)
+        _end(process)
         process.wait()
+        hold.release()
         runtime.remove()
 
 
-def _end(pid: int) -> None:
-    if psutil.pid_exists(pid):
-        server = psutil.Process(pid)
-        for process in [*server.children(recursive=True), server]:
-            process.kill()
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """With all that it started; any of them may end by itself meanwhile."""
+    children = []
+    if process.poll() is None:
+        with suppress(psutil.Error):
+            children = psutil.Process(process.pid).children(recursive=True)
+    for child in children:
+        with suppress(psutil.Error):
+            child.kill()
+    process.kill()
 
 
 def wait_ready(process: subprocess.Popen[bytes], running: Running, log: Path) -> None:

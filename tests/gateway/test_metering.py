@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
+import time
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
@@ -67,26 +70,36 @@ def write(settings: AdmissionSettings, *lines: dict[str, object], name: str = "r
     return path
 
 
-@pytest.fixture
-def lines_of(behind: Behind) -> Callable[[int], list[RequestLine]]:
-    """The lines of inferences that were written since the test began, when there are so many."""
+def lines_from_now(behind: Behind) -> Callable[[int], list[RequestLine]]:
+    """Reads the lines of inferences that are asked from now on, when there are so many."""
     settings = AdmissionSettings(state=behind.gateway.state)
+    # Envoy writes lines a while after it answered, in the order in which requests ended.
+    mark = str(uuid.uuid4())
+    assert status_of(behind.address, http(body="{", headers={"x-maas-sequence": mark})) == 400
 
     def inferences() -> list[RequestLine]:
-        return [line for line in read_requests(settings) if line.kind == "infer"]
-
-    before = len(inferences())
+        lines = [line for line in read_requests(settings) if line.kind == "infer"]
+        return list(itertools.dropwhile(lambda line: line.sequence != mark, lines))[1:]
 
     def read(count: int) -> list[RequestLine]:
-        wait_until(lambda: len(inferences()) >= before + count, f"{count} lines", 20)
-        return inferences()[before:]
+        wait_until(lambda: len(inferences()) >= count, f"{count} lines")
+        return inferences()
 
     return read
 
 
-def test_a_line_says_who_called_what_and_how_it_went(
-    behind: Behind, lines_of: Callable[[int], list[RequestLine]]
-) -> None:
+def settled(metrics: str) -> dict[str, int]:
+    """Triton's successes, when it has counted what it answered a moment ago."""
+    found = triton_successes(metrics)
+    while True:
+        time.sleep(0.2)
+        before, found = found, triton_successes(metrics)
+        if found == before:
+            return found
+
+
+def test_a_line_says_who_called_what_and_how_it_went(behind: Behind) -> None:
+    lines_of = lines_from_now(behind)
     array = np.ones((3, 5), np.float32)
     for url in (behind.gateway.url, behind.gateway.grpc):
         with Client(url) as client:
@@ -105,7 +118,8 @@ def test_a_line_says_who_called_what_and_how_it_went(
         assert abs(line.at - datetime.now(UTC)) < timedelta(minutes=5)
 
 
-def test_steps_of_a_sequence_carry_its_id(behind: Behind, lines_of: Callable[[int], list[RequestLine]]) -> None:
+def test_steps_of_a_sequence_carry_its_id(behind: Behind) -> None:
+    lines_of = lines_from_now(behind)
     for url in (behind.gateway.url, behind.gateway.grpc):
         with Client(url) as client, client.sequence("total") as sequence:
             sequence.infer(x=[[1.0]])
@@ -115,9 +129,8 @@ def test_steps_of_a_sequence_carry_its_id(behind: Behind, lines_of: Callable[[in
     assert len({step.sequence for step in steps}) == 2
 
 
-def test_what_was_refused_is_metered_once_with_its_reason(
-    behind: Behind, lines_of: Callable[[int], list[RequestLine]]
-) -> None:
+def test_what_was_refused_is_metered_once_with_its_reason(behind: Behind) -> None:
+    lines_of = lines_from_now(behind)
     assert status_of(behind.address, http(body=document(tensor(shape=[1, 2**40])))) == 400
     (refused,) = lines_of(1)
     assert (refused.status, refused.refused, refused.attempts, refused.side) == (400, "shape", 0, "")
@@ -125,9 +138,8 @@ def test_what_was_refused_is_metered_once_with_its_reason(
 
 
 @pytest.mark.parametrize("spoilt", ["without Host", "with a fragment"])
-def test_what_envoy_refuses_before_admission_is_in_nobodys_name(
-    behind: Behind, lines_of: Callable[[int], list[RequestLine]], spoilt: str
-) -> None:
+def test_what_envoy_refuses_before_admission_is_in_nobodys_name(behind: Behind, spoilt: str) -> None:
+    lines_of = lines_from_now(behind)
     forged = {"x-maas-tenant": "victim", "x-maas-model": "m", "x-maas-items": "abc", "x-maas-kind": "infer"}
     wire = http(body=document(), headers=forged, path="/v2/models/echo/infer" + "#x" * (spoilt != "without Host"))
     wire = wire.replace(b"Host: x\r\n", b"") if spoilt == "without Host" else wire
@@ -137,11 +149,10 @@ def test_what_envoy_refuses_before_admission_is_in_nobodys_name(
     assert "victim" not in (behind.gateway.state / "usage" / "requests.jsonl").read_text()
 
 
-def test_successes_agree_with_tritons_own_counters(
-    behind: Behind, lines_of: Callable[[int], list[RequestLine]]
-) -> None:
+def test_successes_agree_with_tritons_own_counters(behind: Behind) -> None:
+    lines_of = lines_from_now(behind)
     metrics = behind.serving.ready["metrics"]
-    before = triton_successes(metrics)
+    before = settled(metrics)
     good, bad, refused = 7, 3, 2
     for url in (behind.gateway.url, behind.gateway.grpc):
         with Client(url) as client:
@@ -154,15 +165,23 @@ def test_successes_agree_with_tritons_own_counters(
     for _ in range(refused):
         assert status_of(behind.address, http(body="{")) == 400
     total = sum_up(lines_of(4 * good + bad + refused))
+    models = ("echo", "text")
+
+    def all_counted() -> bool:
+        now = triton_successes(metrics)
+        return all(now[model] - before.get(model, 0) >= 2 * good for model in models)
+
+    wait_until(all_counted, "Triton has counted what it answered")
     found = {entry.model: entry for entry in agreements(total, {}, before, triton_successes(metrics))}
-    for model in ("echo", "text"):
+    for model in models:
         assert (found[model].metered, found[model].counted, found[model].beside) == (2 * good, 2 * good, 0)
         assert found[model].agrees
     (echo,) = [row for row in total.rows if row.model == "echo"]
     assert (echo.succeeded, echo.failed, echo.refused, echo.items) == (2 * good, bad, refused, 2 * good)
 
 
-def test_rotation_loses_no_line(behind: Behind, lines_of: Callable[[int], list[RequestLine]]) -> None:
+def test_rotation_loses_no_line(behind: Behind) -> None:
+    lines_of = lines_from_now(behind)
     settings = AdmissionSettings(state=behind.gateway.state)
     envoy = behind.gateway.ready["envoy_pid"]
     with Client(behind.gateway.url) as client:
@@ -173,7 +192,7 @@ def test_rotation_loses_no_line(behind: Behind, lines_of: Callable[[int], list[R
             assert aside is not None
             assert psutil.pid_exists(envoy)
             client.infer("echo", x=[[1.0]])
-            wait_until(settings.requests_file.exists, f"a new file after turn {turn}", 20)
+            wait_until(settings.requests_file.exists, f"a new file after turn {turn}")
             # Two within a second would have one name.
             wait_until(lambda aside=aside: datetime.now(UTC).strftime("%H%M%SZ") not in aside.name, "the next second")
     assert len(lines_of(6)) == 6

@@ -20,6 +20,9 @@ AT_LEAST = 60
 @pytest.fixture
 def unharmed(behind: Behind) -> Iterator[Behind]:
     """Fails where Triton or Envoy ended, or a stub of Triton, or where Envoy's script failed."""
+    # What happened in a test before is not this one's.
+    while not behind.serving.events.empty():
+        behind.serving.events.get_nowait()
     processes = [behind.serving.ready["triton_pid"], behind.gateway.ready["envoy_pid"]]
     stubs = {child.pid for child in psutil.Process(processes[0]).children()}
     yield behind

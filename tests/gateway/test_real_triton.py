@@ -21,6 +21,7 @@ from tests.server.serving import Serving, start_serving
 from tests.soak.models import tiny_answer, write_models
 
 X = np.array([[1, 2, 3, 4]], np.float32)
+STOP_TIMEOUT_S = 90.0
 WITH_GATEWAY = ("--models", "tiny", "--gateway", "--gateway-port", "0", "--no-keys")
 
 
@@ -37,7 +38,7 @@ def serving(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     try:
         yield serving
     finally:
-        serving.stop()
+        serving.stop(STOP_TIMEOUT_S)
 
 
 def urls(serving: Serving) -> tuple[str, str]:
@@ -86,10 +87,10 @@ def test_a_stop_ends_both_and_leaves_nothing_running(serving: Serving) -> None:
     gateway = psutil.Process(gateway_pid(serving))
     processes = [gateway, *gateway.children(recursive=True)]
     assert "envoy" in {process.name() for process in processes}
-    assert serving.stop() == 0
+    assert serving.stop(STOP_TIMEOUT_S) == 0
     serving.event("gateway_stopped")
     assert serving.event("stopped")["all_answered"] is True
-    assert not psutil.wait_procs(processes, 5)[1]
+    assert not psutil.wait_procs(processes, 30)[1]
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def behind_gateway(folder: Path, *options: str) -> Iterator[Behind]:
         finally:
             gateway.stop()
     finally:
-        serving.stop()
+        serving.stop(90)
 
 
 def status_of(address: tuple[str, int], wire: bytes) -> int:
