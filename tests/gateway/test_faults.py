@@ -47,8 +47,9 @@ def test_when_the_candidate_is_killed_its_callers_are_answered_by_the_stable_ser
             wait_until(lambda: pressure.versions[CANDIDATE] > 50, "answers of the candidate")
             os.kill(candidate.pid, signal.SIGKILL)
             wait_until(lambda: pressure.versions[STABLE] > 200, "answers of the stable server")
-    # Only what was being asked in that moment may fail, and in a way that tells a client to ask again.
-    assert len(pressure.bad) <= pressure.callers, pressure.bad
+    # Only what was being asked in that moment may fail, and in a way that tells a client to ask again. A killed
+    # process's connections close one after the other: who asks again at once may meet one that has not yet.
+    assert len(pressure.bad) <= 2 * pressure.callers, pressure.bad
     assert all(not isinstance(reply, str) and reply.status in (503, 14) for reply in pressure.bad), pressure.bad
 
     def aims_of_what_stable_took() -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,10 +13,13 @@ from urllib.parse import urlsplit
 import grpc
 
 from maas_gateway.routing import Upstream
-from tests.backend.backend_models import accumulator, config, identity, sequence_batching, state, tensor, write_model
+from tests.backend.backend_models import accumulator, config, identity, sequence_batching, state, write_model
+from tests.backend.backend_models import tensor as side_of
+from tests.gateway.poison_corpus import document, http, tensor
 from tests.gateway.poison_corpus_grpc import BadGrpc
 from tests.gateway.running import Gateway, start_gateway
 from tests.server.serving import Serving, start_serving
+from tests.waiting import wait_until
 
 _TIMEOUT_S = 60.0
 
@@ -35,14 +39,35 @@ class Behind:
         assert parts.port is not None
         return parts.hostname, parts.port
 
+    def wait_whole(self) -> None:
+        """Returns when each model answers and nothing more is to be told of those that were loaded anew.
+
+        Where the machine stood still Triton finds out with the next request that it takes a model's process for dead.
+        """
+        once = {"sequence_id": 1, "sequence_start": True, "sequence_end": True}
+        asked = {
+            "echo": document(),
+            "text": document(tensor(datatype="BYTES", data=["a", "b"])),
+            "total": document(tensor(shape=[1, 1], data=[1]), parameters=once),
+        }
+        for model, body in asked.items():
+            wire = http(path=f"/v2/models/{model}/infer", body=body)
+            wait_until(lambda wire=wire: status_of(self.address, wire) == 200, f"{model} answers")
+        untold = 0
+        with contextlib.suppress(queue.Empty):
+            while True:
+                untold += {"stub_fault": 1, "reloaded": -1}.get(self.serving.events.get_nowait()["event"], 0)
+        for _ in range(untold):
+            self.serving.event("reloaded")
+
 
 def write_models(repository: Path) -> None:
     """``echo`` (numbers) and ``text`` (BYTES) answer what they get; ``total`` sums the steps of a sequence."""
     for name, datatype in (("echo", "FP32"), ("text", "BYTES")):
-        sides = {side: [tensor(label, datatype, [-1])] for side, label in (("inputs", "x"), ("outputs", "y"))}
+        sides = {side: [side_of(label, datatype, [-1])] for side, label in (("inputs", "x"), ("outputs", "y"))}
         write_model(repository, name, identity(datatype), config(max_batch_size=8, **sides))
     batching = sequence_batching(state("sum", "FP32", [1]))
-    sides = {"inputs": [tensor("x", "FP32", [1])], "outputs": [tensor("y", "FP32", [1])]}
+    sides = {"inputs": [side_of("x", "FP32", [1])], "outputs": [side_of("y", "FP32", [1])]}
     write_model(repository, "total", accumulator(), config(max_batch_size=8, more=batching, **sides))
 
 
