@@ -70,11 +70,6 @@ class AdmissionSettings(BaseModel):
         """One JSON line per request (see :mod:`maas_gateway.metering`)."""
         return self.state / "usage" / "requests.jsonl"
 
-    @property
-    def mirrored_file(self) -> Path:
-        """One JSON line per mirrored request, written by the comparison sink."""
-        return self.state / "mirror" / "differences.jsonl"
-
 
 def read_admission_settings(state: Path, *, keys_required: bool) -> AdmissionSettings:
     """The limits that ``STATE/admission.json`` gives, and the defaults for those that it does not.

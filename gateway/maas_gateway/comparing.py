@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import struct
 import threading
 from collections.abc import Mapping
@@ -17,12 +16,12 @@ from google.protobuf.message import DecodeError
 
 from maas_gateway.answers import NO_ANSWER, Answer, Comparison, compare, read_grpc, read_http
 from maas_gateway.clusters import Protocol
+from maas_gateway.differences import append_difference, differences_path
 from maas_gateway.routing import Upstream, read_routing
 
 _TIMEOUT_S = 30.0
 _PASSED_ON = ("content-type", "content-encoding", "inference-header-content-length")
 GRPC_INFER = "/inference.GRPCInferenceService/ModelInfer"
-_LARGEST_FILE_BYTES = 64 << 20
 _UNREADABLE = (ValueError, KeyError, TypeError, struct.error, DecodeError)
 """What reading raises where a server's answer is none."""
 RTOL, ATOL = 1e-3, 1e-4
@@ -48,13 +47,6 @@ class Mirrored:
     def asks_for_inference(self) -> bool:
         """Whether there is an answer worth comparing."""
         return self.path == GRPC_INFER or self.path.endswith("/infer")
-
-
-def differences_path(state_dir: Path) -> Path:
-    """One JSON object a line: ``at``, ``model``, ``request_id``, ``protocol``, ``equal``, ``worst``, ``where``,
-    ``stable_status``, ``candidate_status``, and ``not_compared``, the requests that had to be passed over before it.
-    """
-    return state_dir / "mirror" / "differences.jsonl"
 
 
 class Comparer:
@@ -124,18 +116,12 @@ class Comparer:
         with self._lock:
             line["not_compared"] = self._not_compared
             try:
-                self._append(json.dumps(line) + "\n")
+                append_difference(self._path, line)
             except OSError:
                 # E.g. on a full disk. Before anybody else writes: the next line that can be written tells.
                 self._not_compared += 1
             else:
                 self._not_compared = 0
-
-    def _append(self, line: str) -> None:
-        if self._path.exists() and self._path.stat().st_size > _LARGEST_FILE_BYTES:
-            self._path.replace(self._path.with_name(self._path.name + ".1"))
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(line)
 
 
 def _ask_http(address: str, request: Mirrored) -> Answer:

@@ -7,7 +7,6 @@ named by the time at which they were set aside.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -85,13 +84,6 @@ class RequestLine(BaseModel):
         return self.status == _OK and self.grpc_status in (None, 0) and not self.refused
 
 
-class _Mirrored(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    at: datetime
-    model: str
-
-
 def request_files(settings: AdmissionSettings) -> list[Path]:
     """All files of metering lines, oldest first."""
     current = settings.requests_file
@@ -133,20 +125,6 @@ def _between(file: BinaryIO, since: datetime | None, until: datetime | None) -> 
     for line in _lines(file):
         if (since is None or line.at >= since) and (until is None or line.at < until):
             yield line
-
-
-def read_mirrored(
-    settings: AdmissionSettings, since: datetime | None = None, until: datetime | None = None
-) -> dict[str, int]:
-    """How many requests to each model were mirrored in that time."""
-    found: Counter[str] = Counter()
-    newest = settings.mirrored_file
-    for path in (newest.with_name(f"{newest.name}.1"), newest):
-        for line in path.read_bytes().splitlines() if path.exists() else ():
-            mirrored = _Mirrored.model_validate_json(line)
-            if (since is None or mirrored.at >= since) and (until is None or mirrored.at < until):
-                found[mirrored.model] += 1
-    return dict(found)
 
 
 def rotate_if_due(

@@ -183,23 +183,32 @@ class Supervisor:
     def _drain(self) -> None:
         """Refuses new connections, lets those that are open end with an answer, and waits for those answers."""
         self._events.tell("draining", "stopping: new connections are refused, requests in flight are answered")
-        deadline = time.monotonic() + self._settings.drain_timeout_s
-        in_flight = 0
-        try:
-            self._admin.refuse_connections()
-            refused_at = time.monotonic() + _REFUSE_AFTER_S
-            while not self._hurry.is_set() and (in_flight := self._admin.requests_in_flight()):
-                if time.monotonic() > deadline:
-                    break
-                self._hurry.wait(_TICK_S)
-            while in_flight == 0 and time.monotonic() < min(refused_at, deadline) and not self._hurry.is_set():
-                self._hurry.wait(_TICK_S)
-            in_flight = self._admin.requests_in_flight()
-        except NotReachable:
-            # It ended by itself meanwhile: nothing is left to be waited for.
-            in_flight = 0
-        words = f"stopped; {in_flight} requests in flight were not answered" if in_flight else "stopped"
+        in_flight = self._await_answers(time.monotonic() + self._settings.drain_timeout_s)
+        words = "stopped"
+        if in_flight is None:
+            words += "; Envoy does not say whether requests in flight were answered"
+        elif in_flight:
+            words += f"; {in_flight} requests in flight were not answered"
         self._events.tell("stopped", words, all_answered=in_flight == 0)
+
+    def _await_answers(self, deadline: float) -> int | None:
+        """How many requests are left without an answer; None where Envoy ended, or does not say."""
+        assert self._envoy is not None  # noqa: S101  # started before
+        refused_at = None
+        while True:
+            try:
+                if refused_at is None:
+                    self._admin.refuse_connections()
+                    refused_at = time.monotonic() + _REFUSE_AFTER_S
+                in_flight: int | None = self._admin.requests_in_flight()
+            except NotReachable:
+                # Busy rather than gone: it is asked again.
+                in_flight = None
+            now = time.monotonic()
+            done = in_flight == 0 and refused_at is not None and now >= refused_at
+            if done or now >= deadline or self._hurry.is_set() or self._envoy.wait(0) is not None:
+                return in_flight
+            self._hurry.wait(_TICK_S)
 
     def _end(self) -> None:
         if self._envoy is not None:

@@ -48,7 +48,8 @@ def usage(
     """
     from maas_core.errors import NotHeld
     from maas_gateway.admission_settings import AdmissionSettings
-    from maas_gateway.metering import read_mirrored, read_requests
+    from maas_gateway.differences import read_mirrored
+    from maas_gateway.metering import read_requests
     from maas_gateway.state import default_state_dir
     from maas_gateway.usage import sum_up
 
@@ -61,7 +62,7 @@ def usage(
         if tenant in (None, line.tenant) and (line.kind == "probe" or model in (None, line.model))
     )
     total = sum_up(lines)
-    mirrored = read_mirrored(settings, _utc(since), _utc(until)) if metrics_urls else {}
+    mirrored = read_mirrored(settings.state, _utc(since), _utc(until)) if metrics_urls else {}
     checked = _check(total, mirrored, metrics_urls)
     if as_json:
         click.echo(json.dumps(_as_json(total, checked)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import resource
 import signal
 import time
 import uuid
@@ -20,7 +21,8 @@ from click.testing import CliRunner, Result
 
 from maas_client import Client
 from maas_gateway.admission_settings import AdmissionSettings
-from maas_gateway.metering import RequestLine, read_mirrored, read_requests, request_files, rotate_if_due
+from maas_gateway.differences import append_difference, differences_path, read_mirrored
+from maas_gateway.metering import RequestLine, read_requests, request_files, rotate_if_due
 from maas_gateway.usage import agreements, sum_up, triton_successes
 from maas_gateway.usage_cli import usage
 from tests.gateway.poison_corpus import document, http, tensor
@@ -263,15 +265,40 @@ def test_a_line_that_is_still_being_written_waits_and_a_broken_one_is_told(setti
 
 def test_mirrored_requests_explain_what_triton_counted_besides(settings: AdmissionSettings) -> None:
     write(settings, line(), line())
-    settings.mirrored_file.parent.mkdir()
-    mirrored = {"at": f"{NOON:%Y-%m-%dT%H:%M:%S}Z", "model": "digits", "equal": True}
-    settings.mirrored_file.write_text(json.dumps(mirrored) + "\n")
-    assert read_mirrored(settings) == {"digits": 1}
-    assert read_mirrored(settings, since=NOON + timedelta(days=1)) == {}
+    path = differences_path(settings.state)
+    path.parent.mkdir()
+    append_difference(path, mirrored(NOON))
+    assert read_mirrored(settings.state) == {"digits": 1}
+    assert read_mirrored(settings.state, since=NOON + timedelta(days=1)) == {}
     total = sum_up(read_requests(settings))
     for counted, agrees in ((1, False), (2, True), (4, True), (5, False)):
-        (found,) = agreements(total, read_mirrored(settings), {}, {"digits": counted})
+        (found,) = agreements(total, read_mirrored(settings.state), {}, {"digits": counted})
         assert found.agrees is agrees, counted
+
+
+def mirrored(at: datetime) -> dict[str, object]:
+    return {"at": f"{at:%Y-%m-%dT%H:%M:%S}Z", "model": "digits", "equal": True}
+
+
+def test_what_is_left_of_a_line_on_a_full_disk_spoils_no_other(settings: AdmissionSettings) -> None:
+    path = differences_path(settings.state)
+    path.parent.mkdir()
+    append_difference(path, mirrored(NOON))
+    # The kernel writes what fits, and says how much that was: as on a full disk.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
+    try:
+        with pytest.raises(OSError, match="only 10 of"):
+            append_difference(path, mirrored(NOON))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    append_difference(path, mirrored(NOON))
+    assert read_mirrored(settings.state) == {"digits": 2}
+    path.write_bytes(path.read_bytes()[:-20])
+    assert read_mirrored(settings.state) == {"digits": 1}
+    path.write_text("nonsense\n")
+    result = run(settings, "--check", "http://127.0.0.1:1/metrics")
+    assert (result.exit_code, f"line 1 of {path} does not tell" in result.output) == (1, True)
 
 
 def test_a_check_that_fails_is_told(behind: Behind, settings: AdmissionSettings) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from maas_gateway.comparing import differences_path
+from maas_gateway.differences import differences_path
 from maas_gateway.routing import Routing, Split, Upstream
 from tests.gateway.running import Gateway, frozen, running_gateway, upstream
 from tests.loadtest.stub_server import MODEL, Stub, stub_server

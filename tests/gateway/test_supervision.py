@@ -104,6 +104,16 @@ def test_a_second_signal_hurries(state: Path) -> None:
             assert gateway.process.wait(30) == 0
 
 
+def test_a_stop_promises_nothing_that_envoy_does_not_say(state: Path, stub: Stub) -> None:
+    gateway = start_gateway(state, upstream(stub), "--no-keys", "--drain-timeout", "1")
+    envoy = gateway.ready["envoy_pid"]
+    os.kill(envoy, signal.SIGSTOP)
+    gateway.process.send_signal(signal.SIGTERM)
+    assert gateway.event("stopped")["all_answered"] is False
+    assert gateway.process.wait(30) == 0
+    assert has_ended(envoy)
+
+
 def test_wait_applied_says_when_nobody_serves(tmp_path: Path) -> None:
     with pytest.raises(NotReachable, match="no gateway runs"):
         wait_applied(tmp_path, 1)
