@@ -79,10 +79,13 @@ def test_the_demo_reads_pictures_and_leaves_nothing_behind(build: Path, reposito
     assert_nothing_left(build)
 
 
-def test_ctrl_c_while_the_program_is_imported_is_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "program", [("-m", "maas_core"), (Path(sys.executable).with_name("maas"),)], ids=["-m", "maas"]
+)
+def test_ctrl_c_while_the_program_is_imported_is_no_traceback(tmp_path: Path, program: tuple[str | Path, ...]) -> None:
     (tmp_path / "click.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
     done = subprocess.run(
-        [sys.executable, "-m", "maas_core", "--help"],
+        [sys.executable, *program, "--help"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
