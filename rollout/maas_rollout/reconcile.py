@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from maas_core.errors import NotHeld
 from maas_core.releases import released_versions
-from maas_rollout.engine import is_traffic, standing_steps
+from maas_rollout.engine import standing_steps
 from maas_rollout.state import RolloutState
 from maas_rollout.steps.prepare import named
+from maas_rollout.steps.traffic import SplitTraffic
 from maas_rollout.steps.trial import is_serving
 from maas_rollout.world import World
 
@@ -59,12 +60,8 @@ def reconcile(world: World) -> list[str]:
 
 def split_wanted(state: RolloutState) -> tuple[int, int]:
     """The shares of callers and of mirrored requests that the journal says are the candidate's, in per cent."""
-    traffic = [step.name for step in standing_steps(state) if is_traffic(step.name)]
-    if not traffic:
-        return (0, 0)
-    if traffic[-1] == "shadow":
-        return (0, state.settings.mirror_percent)
-    return (int(traffic[-1].removeprefix("weight-")), 0)
+    traffic = [step for step in standing_steps(state) if isinstance(step, SplitTraffic)]
+    return traffic[-1].split(state) if traffic else (0, 0)
 
 
 def _candidate_wanted(state: RolloutState) -> bool:

@@ -18,7 +18,8 @@ class Settings(BaseModel):
         error_rate: likewise.
         load_rate_per_s: requests per second of the short load test.
         load_s: how long it measures; 0 leaves it out.
-        mirror_percent: the share of requests that are mirrored and compared before the first weight; 0 leaves it out.
+        mirror_percent: the share of requests that are mirrored and compared, before the first weight and at every
+            one below 100; 0 leaves it out.
         max_different: the share of these whose answers may differ; ``None``: all of them, as after a new training.
         keep: how many old versions stay in the repository.
         use_gateway: without one there are no weights: golden samples and load test alone decide.

@@ -35,7 +35,11 @@ _PATH = click.Path(path_type=Path)
 @click.option("--interval", "interval_s", type=DURATION, default="30s", show_default=True, help="Each is held so long.")
 @click.option("--hold", "hold_s", type=DURATION, default="2m", show_default=True, help="Undecided for longer: back.")
 @click.option("--slo", help="p99=20ms,errors=0.1%; by default the bundle's own objective.")
-@click.option("--shadow", is_flag=True, help="Compare answers to mirrored requests before the first callers come.")
+@click.option(
+    "--shadow",
+    is_flag=True,
+    help="Compare answers to mirrored requests, before the first callers come and at every step below 100.",
+)
 @click.option("--shadow-share", type=click.IntRange(1, 100), default=10, show_default=True, help="Per cent mirrored.")
 @click.option(
     "--shadow-differences",

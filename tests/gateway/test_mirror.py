@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,6 +87,19 @@ def test_a_candidate_that_does_not_answer_is_a_difference_and_no_caller_notices(
     ask_both_ways(gateway, 2)
     lines = comparisons(gateway, 4)
     assert {line["candidate_status"] for line in lines} == {-1, 14}
+    assert not any(line["equal"] for line in lines)
+
+
+def test_what_the_candidate_answered_is_compared_too(gateway: Gateway, stable: Stub) -> None:
+    with stub_server(versions="2", wrong_every=1) as candidate:
+        gateway.split(stable, candidate, 50, mirror_percent=100)
+        with gateway.callers() as callers:
+            answered_by = Counter(
+                caller.infer(headers={"x-caller-id": str(number)}).version for caller in callers for number in range(20)
+            )
+        lines = comparisons(gateway, 40)
+    assert answered_by.keys() == {STABLE, "2"}
+    assert len(lines) == 40
     assert not any(line["equal"] for line in lines)
 
 

@@ -42,6 +42,24 @@ def test_a_good_version_is_promoted_and_nothing_is_left_over(world: FakeWorld, b
     assert world.book.violations == []
 
 
+def test_answers_are_compared_before_callers_come_and_while_both_servers_have_some(
+    world: FakeWorld, better: Path
+) -> None:
+    seen: dict[str, tuple[int, int]] = {}
+
+    def look(entry: Entry) -> None:
+        if entry.kind == "done" and entry.data["step"] in wanted:
+            seen[entry.data["step"]] = world.gateway.split("double")
+            # A rollout that is killed here has this restored.
+            assert Rollouts(world.ports).differences("double") == []
+
+    wanted = {"load-test": (0, 0), "shadow": (0, 10), "weight-50": (50, 10), "weight-100": (100, 0)}
+    rollouts = Rollouts(world.ports, look)
+    plan = rollouts.plan_release("double", [better], world.stable.repository, settings(mirror_percent=10), "")
+    rollouts.start(plan)
+    assert seen == wanted
+
+
 def test_what_serves_already_needs_no_rollout(world: FakeWorld, better: Path) -> None:
     release(world, better)
     assert release(world, better) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +14,34 @@ from maas_rollout.state import RolloutState
 from maas_rollout.steps.trial import is_serving, require_candidate
 from maas_rollout.world import World
 
+_ALL = 100
 _JUDGE_S = 1.0
 _NO_PROOF = "no proof within {:g} s after the interval: {}"
 
 
-class Weight:
+class SplitTraffic(ABC):
+    """A share of the callers, or of requests to compare, is the candidate's, and gates judge."""
+
+    name = ""
+
+    @abstractmethod
+    def split(self, state: RolloutState) -> tuple[int, int]:
+        """The shares of callers and of mirrored requests while it stands, in per cent."""
+
+    def requires(self, world: World) -> None:
+        """The candidate serves what it should, and the gateway is not another rollout's."""
+        require_candidate(world)
+        wait_for_gateway(world)
+
+    def apply(self, world: World) -> bool:
+        """Switches the callers, or mirrors."""
+        percent, mirrored = self.split(world.state)
+        return world.gateway.set_split(
+            world.versions, world.candidate.address(), percent=percent, mirror_percent=mirrored
+        )
+
+
+class Weight(SplitTraffic):
     """A share of the callers is the candidate's, and the gates say go.
 
     Args:
@@ -32,17 +56,14 @@ class Weight:
 
     def describe(self, state: RolloutState) -> str:
         """See :class:`maas_rollout.world.Step`."""
+        mirrored = self.split(state)[1]
+        compared = f", the answers to {mirrored} % of all requests compared" if mirrored else ""
         held = f", held {state.settings.interval_s:g} s, gates decide" if self._judged else ""
-        return f"{self._percent} % of the callers to the second server{held}"
+        return f"{self._percent} % of the callers to the second server{compared}{held}"
 
-    def requires(self, world: World) -> None:
-        """The candidate serves what it should, and the gateway is not another rollout's."""
-        require_candidate(world)
-        wait_for_gateway(world)
-
-    def apply(self, world: World) -> bool:
-        """Switches the callers."""
-        return world.gateway.set_split(world.versions, world.candidate.address(), percent=self._percent)
+    def split(self, state: RolloutState) -> tuple[int, int]:
+        """Answers are compared while both servers have callers."""
+        return (self._percent, state.settings.mirror_percent if self._percent < _ALL else 0)
 
     def ensures(self, world: World) -> dict[str, Any]:
         """The split is in effect, and the gates say go."""
@@ -52,7 +73,7 @@ class Weight:
         return {"percent": self._percent, "gates": evidence}
 
 
-class Shadow:
+class Shadow(SplitTraffic):
     """Requests are asked of both servers, callers get the stable one's answer, and the answers agree."""
 
     name = "shadow"
@@ -61,15 +82,9 @@ class Shadow:
         """See :class:`maas_rollout.world.Step`."""
         return f"compare the answers to {state.settings.mirror_percent} % of the requests, unseen by callers"
 
-    def requires(self, world: World) -> None:
-        """As for callers."""
-        require_candidate(world)
-        wait_for_gateway(world)
-
-    def apply(self, world: World) -> bool:
-        """Mirrors."""
-        percent = world.state.settings.mirror_percent
-        return world.gateway.set_split(world.versions, world.candidate.address(), mirror_percent=percent)
+    def split(self, state: RolloutState) -> tuple[int, int]:
+        """No callers."""
+        return (0, state.settings.mirror_percent)
 
     def ensures(self, world: World) -> dict[str, Any]:
         """The gates say go."""
