@@ -48,16 +48,18 @@ class Whole:
 @click.option(
     "--load-time", default="10s", show_default=True, help="Of the load test of each candidate; 0s leaves it out."
 )
-def rollouts(count: int, rate: float, steps: str, interval_s: float, load_time: str) -> None:
+@click.option("--shadow", is_flag=True, help="Each with a tenth of the requests mirrored.")
+def rollouts(count: int, rate: float, steps: str, interval_s: float, load_time: str, shadow: bool) -> None:
     """Releases build after build, each with a factor of its own, and compares every answer."""
     rows, problems = [], Counter[str]()
+    options = ["--load-time", load_time, *(["--shadow"] if shadow else [])]
     with stack() as running:
         factors = {running.first: 1.0}
         with calling(running.http, running.http, rate) as record:
             time.sleep(_SETTLE_S)
             for build in range(1, count + 1):
                 began_s = time.time()
-                done = release(running, build, steps, interval_s, "--load-time", load_time)
+                done = release(running, build, steps, interval_s, *options)
                 factors[done.version] = float(build + 1)
                 answers = record.since(began_s)
                 found = judged(running, answers, factors)
